@@ -1,0 +1,265 @@
+"""Moves: which coordinates? A move is a frozen dataclass called with (f, state); it returns the next support.
+
+Moves rank coordinates by *scores*, which are called the same way and return one number a coordinate, and choose among
+them through a *structure* (single elements, N:M, groups). How many is an integer or a schedule.
+
+>>> Keep(10)                                    # the 10 largest weights of the current support
+Keep(k=10, by=Magnitude(), structure=Elements())
+>>> Swap(3)                                     # three smallest weights out, three largest gradients in
+Swap(m=3, out=Magnitude(), into=Gradient(), structure=Elements())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparsopt import support as sp
+from sparsopt.schedules import Counts, Schedule, amount
+from sparsopt.state import Array, Mask, State
+from sparsopt.support import Elements, Structure
+
+Score = Callable[[Any, State], Array]
+Move = Callable[[Any, State], Mask]
+
+__all__ = [
+    "Add",
+    "AddOrDrop",
+    "Choose",
+    "Drop",
+    "Everything",
+    "Gain",
+    "Gradient",
+    "Keep",
+    "Magnitude",
+    "Move",
+    "Random",
+    "Removal",
+    "Sample",
+    "Score",
+    "Stay",
+    "Swap",
+    "Visit",
+]
+
+
+# ---- scores --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """|x_j|."""
+
+    def __call__(self, f: Any, state: State) -> Array:
+        return abs(state.x)
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """|g_j|, g the gradient of f at x."""
+
+    needs = ("gradient",)
+
+    def __call__(self, f: Any, state: State) -> Array:
+        return abs(f.gradient(state.x))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """g_j^2 / (2 h_j): the guaranteed decrease of f by a step along coordinate j, h_j = curvature()[j] >= d2f/dx_j2.
+
+    For least squares this is the exact decrease, and the rule of OMP with normalised columns: rescaling a column does
+    not change what is selected (with `Gradient` it does). A coordinate without curvature has no gain.
+    """
+
+    needs = ("gradient", "curvature")
+
+    def __call__(self, f: Any, state: State) -> Array:
+        g, h = f.gradient(state.x), f.curvature()
+        return sp.restrict(g * g / (2 * h + (h <= 0)), h > 0)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """x_j^2 h_j / 2: the increase of f when x_j is set to zero at a point whose gradient vanishes on the support.
+
+    Exact for quadratics, an upper bound where h_j bounds the curvature.
+    """
+
+    needs = ("curvature",)
+
+    def __call__(self, f: Any, state: State) -> Array:
+        return state.x * state.x * f.curvature() / 2
+
+
+@dataclass(frozen=True)
+class Random:
+    """Uniform numbers, a function of the state's seed and position. `salt` separates scores of one phase."""
+
+    salt: int = 0
+    autonomous = False  # another round, other numbers: a repeated state is no cycle
+
+    def __call__(self, f: Any, state: State) -> Array:
+        return sp.uniform((*state.key, self.salt), state.x)
+
+
+# ---- moves ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Everything:
+    """The full support."""
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        return sp.everything(state.x)
+
+
+@dataclass(frozen=True)
+class Stay:
+    """The support as it is."""
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        return state.support
+
+
+@dataclass(frozen=True)
+class Add:
+    """S and the m best coordinates outside it."""
+
+    m: int | Schedule
+    by: Score = Gradient()
+    structure: Structure = Elements()
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        m = amount(self.m, state.round, f.layout)
+        return state.support | self.structure(self.by(f, state), m, f.layout, ~state.support)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """S and the best coordinate of all, which may be in S already: a Frank-Wolfe step may come back to a vertex."""
+
+    by: Score = Gradient()
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        return state.support | sp.top(self.by(f, state), 1)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """S without its m worst coordinates (of equal scores the later ones go)."""
+
+    m: int | Schedule
+    by: Score = Magnitude()
+    structure: Structure = Elements()
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        m = amount(self.m, state.round, f.layout)
+        return self.structure(self.by(f, state), _remaining(f, state, m), f.layout, state.support)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The k best coordinates of S."""
+
+    k: int | Schedule
+    by: Score = Magnitude()
+    structure: Structure = Elements()
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        k = amount(self.k, state.round, f.layout)
+        return self.structure(self.by(f, state), k, f.layout, state.support)
+
+
+@dataclass(frozen=True)
+class Choose:
+    """The k best coordinates of all, in S or not: for a dense x of which S is only a shadow."""
+
+    k: int | Schedule
+    by: Score = Magnitude()
+    structure: Structure = Elements()
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        k = amount(self.k, state.round, f.layout)
+        return self.structure(self.by(f, state), k, f.layout)
+
+
+@dataclass(frozen=True)
+class Swap:
+    """The m worst of S leave; the m best outside what was kept come in (one that just left may return, with its value).
+
+    Replacement in Shalev-Shwartz, Srebro and Zhang (2010); with m one a block and `Train` as the fit, RigL (by
+    gradient) and SET (by `Random`).
+    """
+
+    m: int | Schedule
+    out: Score = Magnitude()
+    into: Score = Gradient()
+    structure: Structure = Elements()
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        m = amount(self.m, state.round, f.layout)
+        if not np.any(m):
+            return state.support
+        kept = self.structure(self.out(f, state), _remaining(f, state, m), f.layout, state.support)
+        missing = _difference(state.support, kept, m, f.layout)
+        return kept | self.structure(self.into(f, state), missing, f.layout, ~kept)
+
+
+def _remaining(f: Any, state: State, m: Counts) -> Counts:
+    """How many stay when m leave, globally or a block; never below zero."""
+    if isinstance(m, int):
+        return max(sp.count(state.support) - m, 0)
+    return tuple(max(size - less, 0) for size, less in zip(sp.block_counts(state.support, f.layout), m, strict=True))
+
+
+def _difference(support: Mask, kept: Mask, m: Counts, layout: Any) -> Counts:
+    """What has to come back so that the sizes do not change, even where fewer than m could leave."""
+    if isinstance(m, int):
+        return min(m, sp.count(support))
+    return tuple(min(less, size) for size, less in zip(sp.block_counts(support, layout), m, strict=True))
+
+
+@dataclass(frozen=True)
+class AddOrDrop:
+    """The step of forward-backward greedy selection (FoBa): a coordinate leaves if that costs at most `share` of what
+    the last addition at this size gained, else one comes in while |S| < k, else S stays.
+
+    The gains are what the judge `RecordGains` keeps. Source: Zhang (2011), "Adaptive forward-backward greedy
+    algorithm for learning sparse representations"; share = 1/2 there.
+    """
+
+    k: int
+    share: float = 0.5
+    forward: Score = Gain()
+    backward: Score = Removal()
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        size = sp.count(state.support)
+        gains = state.slots.get("gains")
+        if gains is not None and size > 0:
+            cost = self.backward(f, state)
+            keep = sp.top(cost, size - 1, state.support)
+            if float(cost[state.support & ~keep][0]) <= self.share * float(gains[size]):
+                return keep
+        if size >= self.k:
+            return state.support
+        return state.support | sp.top(self.forward(f, state), 1, ~state.support)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The coordinates hit by k independent draws j ~ |x_j| / |x|_1 (with replacement, so |S| <= k).
+
+    Randomised sparsification, Shalev-Shwartz, Srebro and Zhang (2010), section 2.1. The fit `Average` turns the same
+    draws into weights.
+    """
+
+    k: int
+    autonomous = False
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        return sp.draw_counts(state.x, self.k, state.key) > 0

@@ -1,0 +1,198 @@
+"""Schedules: how many coordinates a round keeps or moves. All of them land on their end exactly.
+
+A schedule is called with (round, layout) and returns one integer, or one integer a block. Wherever a move takes a
+count, a plain integer will do too.
+
+>>> from sparsopt.state import Layout
+>>> [Geometric(1000, 100, 5)(r, Layout.single(1000)) for r in range(6)]
+[631, 398, 251, 158, 100, 100]
+>>> ERK(30)(0, Layout(("wide", "square"), ((100, 2), (10, 10))))
+(25, 5)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsopt.errors import InvalidInput
+from sparsopt.state import Layout
+
+Counts = int | tuple[int, ...]
+Schedule = Callable[[int, Layout], Counts]
+
+__all__ = [
+    "ERK",
+    "Cosine",
+    "Counts",
+    "Cubic",
+    "Decay",
+    "Geometric",
+    "Held",
+    "Linear",
+    "Rates",
+    "Schedule",
+    "Uniform",
+    "amount",
+]
+
+
+def amount(k: int | Schedule, round: int, layout: Layout) -> Counts:
+    """The count that `k`, an integer or a schedule, gives in this round."""
+    return k(round, layout) if callable(k) else int(k)
+
+
+@dataclass(frozen=True)
+class Decay:
+    """From `start` to `end` in `rounds` rounds; round r gives the count after its step, the last one `end` itself."""
+
+    start: int
+    end: int
+    rounds: int
+    autonomous = False  # depends on the round: a repeated state is no cycle
+
+    def __call__(self, round: int, layout: Layout) -> int:
+        if round >= self.rounds - 1:
+            return self.end
+        value = self.path((round + 1) / self.rounds)
+        low, high = sorted((self.start, self.end))
+        return min(max(math.floor(value + 0.5), low), high)
+
+    def path(self, t: float) -> float:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Geometric(Decay):
+    """The same fraction every round: start (end/start)^t. Iterative magnitude pruning removes 20 % a round this way."""
+
+    def path(self, t: float) -> float:
+        if self.start <= 0 or self.end <= 0:
+            raise InvalidInput(f"{self}: a geometric schedule needs start and end above 0; use Cubic to reach 0")
+        return self.start * (self.end / self.start) ** t
+
+
+@dataclass(frozen=True)
+class Linear(Decay):
+    """The same number every round: start + (end - start) t. With rounds = |end - start|, one at a time."""
+
+    def path(self, t: float) -> float:
+        return self.start + (self.end - self.start) * t
+
+
+@dataclass(frozen=True)
+class Cubic(Decay):
+    """end + (start - end) (1 - t)^3: fast first, slow last. Source: Zhu and Gupta (2017), gradual magnitude pruning."""
+
+    def path(self, t: float) -> float:
+        return self.end + (self.start - self.end) * (1 - t) ** 3
+
+
+@dataclass(frozen=True)
+class Held:
+    """Another schedule as it stands in round `at`, in every round: what a closing stage holds on to."""
+
+    of: int | Schedule
+    at: int
+
+    def __call__(self, round: int, layout: Layout) -> Counts:
+        return amount(self.of, self.at, layout)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A share of `of`, annealed: fraction/2 (1 + cos(pi r / rounds)) of its counts, rounded down; 0 from `rounds` on.
+
+    The number of connections that RigL moves in round r. Source: Evci et al. (2020), section 3.
+    """
+
+    of: int | Schedule
+    fraction: float
+    rounds: int
+    autonomous = False
+
+    def __call__(self, round: int, layout: Layout) -> Counts:
+        t = min(round / self.rounds, 1.0)
+        share = self.fraction / 2 * (1 + math.cos(math.pi * t))
+        counts = amount(self.of, round, layout)
+        if isinstance(counts, int):
+            return int(share * counts)
+        return tuple(int(share * k) for k in counts)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """The same density in every block, `total` in all (rounded by largest remainder, so that the sum is exact)."""
+
+    total: int | Schedule
+
+    def __call__(self, round: int, layout: Layout) -> tuple[int, ...]:
+        return _apportion(amount(self.total, round, layout), np.ones(len(layout.sizes)), layout)
+
+
+@dataclass(frozen=True)
+class ERK:
+    """Erdos-Renyi(-kernel) densities: block l gets density eps (sum of its dimensions) / (product of them), at most 1.
+
+    eps is chosen such that the counts sum to `total` exactly. Source: Mocanu et al. (2018); Evci et al. (2020).
+    """
+
+    total: int | Schedule
+
+    def __call__(self, round: int, layout: Layout) -> tuple[int, ...]:
+        weight = np.array([sum(shape) / math.prod(shape) for shape in layout.shapes])
+        return _apportion(amount(self.total, round, layout), weight, layout)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """One removal rate a block and round: block b keeps size_b (1 - rate_b)^(r+1) in round r, rounded to nearest.
+
+    The layerwise schedule of Frankle and Carbin (2019): 20 % of each hidden layer, 10 % of the output layer.
+    """
+
+    rates: tuple[float, ...]
+    rounds: int
+    autonomous = False
+
+    def __call__(self, round: int, layout: Layout) -> tuple[int, ...]:
+        if len(self.rates) != len(layout.sizes):
+            raise InvalidInput(f"Rates: {len(self.rates)} rates for {len(layout.sizes)} blocks {layout.names}")
+        times = min(round + 1, self.rounds)
+        return tuple(
+            math.floor(size * (1 - rate) ** times + 0.5) for size, rate in zip(layout.sizes, self.rates, strict=True)
+        )
+
+
+def _apportion(total: Counts, weight: np.ndarray, layout: Layout) -> tuple[int, ...]:
+    """Integers proportional to weight * size, none above its size, summing to min(total, n) exactly."""
+    if not isinstance(total, int):
+        raise InvalidInput(f"a total is divided over blocks, but it is already one count a block: {total}")
+    sizes = np.array(layout.sizes, dtype=float)
+    total = min(total, layout.n)
+    share = np.zeros_like(sizes)
+    open_ = np.ones(len(sizes), dtype=bool)  # blocks that are not full yet
+    while open_.any():
+        left = total - sizes[~open_].sum()
+        share[open_] = left * (weight * sizes)[open_] / (weight * sizes)[open_].sum()
+        full = open_ & (share > sizes)
+        if not full.any():
+            break
+        share[full] = sizes[full]
+        open_ &= ~full
+    return _largest_remainder(share, sizes, total)
+
+
+def _largest_remainder(share: np.ndarray, sizes: np.ndarray, total: int) -> tuple[int, ...]:
+    counts = np.floor(share)
+    order: Sequence[int] = np.argsort(-(share - counts), kind="stable").tolist()
+    missing = total - int(counts.sum())
+    while missing > 0:
+        for block in order:
+            if missing and counts[block] < sizes[block]:
+                counts[block] += 1
+                missing -= 1
+    return tuple(int(c) for c in counts)

@@ -1,0 +1,300 @@
+"""Supports: boolean masks with exactly the size that was asked for.
+
+A support is a boolean vector `S` of the length of `x`. `top` chooses one: the k largest scores, ties broken by the
+lowest index, so that |S| = k whatever ties, zeros, signed zeros or subnormals the scores hold, and the same S for a
+NumPy array, a Torch tensor on the CPU and one on a GPU.
+
+>>> top(np.array([3.0, 1.0, 3.0, 3.0]), 2)
+array([ True, False,  True, False])
+
+A *structure* says which supports are allowed: single `Elements`, `NM` (n of every m consecutive), or whole `Groups`.
+It takes counts globally (one integer) or one a block of the layout (a sequence):
+
+>>> Elements()(np.array([3.0, 2.0, 1.0, 0.5]), (1, 1), Layout(("a", "b"), ((2,), (2,))))
+array([ True, False,  True, False])
+
+This is the only file in `sparsopt` that knows NumPy from Torch; everything else uses operators and these functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparsopt.errors import InvalidInput, NotFinite
+from sparsopt.state import Array, Layout, Mask
+
+Counts = int | Sequence[int]
+Structure = Callable[..., Mask]  # (score, counts, layout, within=None) -> support
+
+__all__ = [
+    "NM",
+    "Counts",
+    "Elements",
+    "Groups",
+    "Structure",
+    "block_counts",
+    "copy",
+    "count",
+    "digest",
+    "draw_counts",
+    "everything",
+    "finite",
+    "group_norms",
+    "nothing",
+    "restrict",
+    "square_norm",
+    "to_numpy",
+    "top",
+    "uniform",
+]
+
+
+# ---- the choice ----------------------------------------------------------------------------------------------------
+
+
+def top(score: Array, k: int, within: Mask | None = None) -> Mask:
+    """The support of the k largest entries of `score`, ties to the lowest index.
+
+    score: (n,) NumPy array or Torch tensor; within: (n,) boolean, candidates (default: all). k above the number of
+    candidates selects them all. Costs one partition and two passes. Raises `InvalidInput` for k < 0 or a score that is
+    not a vector, `NotFinite` if a NaN would have to be compared.
+    """
+    if k < 0:
+        raise InvalidInput(f"top: k = {k} is negative; choose 0 <= k <= {score.shape[0]}")
+    if score.ndim != 1:
+        raise InvalidInput(f"top: score has shape {tuple(score.shape)}; a vector (n,) is needed")
+    if within is not None:
+        return _top_within(score, k, within)
+    if k == 0:
+        return nothing(score)
+    if k >= score.shape[0]:
+        return everything(score)
+    if isinstance(score, np.ndarray):
+        return _top_numpy(score, k)
+    if score.device.type == "cpu":  # the memory is shared: one implementation, one answer
+        import torch
+
+        host = score.detach() if score.dtype.itemsize >= 4 else score.detach().float()
+        return torch.from_numpy(_top_numpy(host.numpy(), k))
+    return _top_torch(score, k)
+
+
+def _top_numpy(score: np.ndarray, k: int) -> np.ndarray:
+    chosen = np.zeros(score.shape[0], dtype=bool)
+    if k == 1:  # argmax already takes the lowest index, and a NaN if there is one
+        best = int(score.argmax())
+        _refuse_nan(score[best] != score[best])
+        chosen[best] = True
+        return chosen
+    tail = np.partition(score, score.shape[0] - k)[score.shape[0] - k :]  # NaN sorts last: it would be in here
+    threshold = tail[0]
+    _refuse_nan(bool(np.isnan(tail).any()))
+    np.greater(score, threshold, out=chosen)
+    missing = k - int(np.count_nonzero(chosen))
+    chosen[np.flatnonzero(score == threshold)[:missing]] = True
+    return chosen
+
+
+def _top_torch(score: Any, k: int) -> Any:
+    """The same by Torch operations, for tensors that NumPy cannot see. `topk` alone breaks ties in any order."""
+    threshold = score.topk(k, sorted=False).values.min()  # NaN counts as the largest, and min() propagates it
+    _refuse_nan(bool(threshold.isnan()))
+    chosen = score > threshold
+    tied = score == threshold
+    return chosen | (tied & (tied.cumsum(0) <= k - chosen.sum()))
+
+
+def _top_within(score: Array, k: int, within: Mask) -> Mask:
+    chosen = nothing(score)
+    candidates = within.nonzero()[0] if isinstance(within, np.ndarray) else within.nonzero().squeeze(1)
+    chosen[candidates[top(score[candidates], k)]] = True
+    return chosen
+
+
+def _refuse_nan(found: bool) -> None:
+    if found:
+        raise NotFinite("top: a score is NaN, so no order exists; look at the gradient or the weights it came from")
+
+
+# ---- structures ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Elements:
+    """Single coordinates. `counts` is one integer (globally) or one a block."""
+
+    def __call__(self, score: Array, counts: Counts, layout: Layout, within: Mask | None = None) -> Mask:
+        if isinstance(counts, (int, np.integer)):
+            return top(score, int(counts), within)
+        if len(counts) != len(layout.names):
+            raise InvalidInput(f"Elements: {len(counts)} counts for {len(layout.names)} blocks {layout.names}")
+        chosen = nothing(score)
+        for k, block in zip(counts, layout.slices, strict=True):
+            chosen[block] = top(score[block], int(k), None if within is None else within[block])
+        return chosen
+
+
+@dataclass(frozen=True)
+class NM:
+    """At most n of every m consecutive coordinates along each block's N:M axis (`layout.axes`).
+
+    The counts follow from the structure, so those passed are ignored. A block whose axis m does not divide is kept
+    whole, as hardware has no such pattern for it.
+    """
+
+    n: int
+    m: int
+
+    def __call__(self, score: Array, counts: Counts, layout: Layout, within: Mask | None = None) -> Mask:
+        chosen = everything(score) if within is None else copy(within)
+        for block, shape, axis in zip(layout.slices, layout.shapes, layout.axes, strict=True):
+            if shape[axis] % self.m == 0:
+                allowed = None if within is None else within[block]
+                chosen[block] = self._block(score[block], shape, axis, allowed)
+        return chosen
+
+    def _block(self, score: Array, shape: tuple[int, ...], axis: int, within: Mask | None) -> Mask:
+        host = to_numpy(score).reshape(shape)
+        if within is not None:
+            host = np.where(to_numpy(within).reshape(shape), host, -np.inf)
+        rows = np.moveaxis(host, axis, -1)
+        order = np.argsort(-rows.reshape(-1, self.m), axis=1, kind="stable")  # stable: ties to the lowest index
+        kept = np.zeros(order.shape, dtype=bool)
+        np.put_along_axis(kept, order[:, : self.n], True, axis=1)
+        kept = np.moveaxis(kept.reshape(rows.shape), -1, axis) & (host > -np.inf)
+        return _mask_like(np.ascontiguousarray(kept).reshape(-1), score)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Whole groups, ranked by the Euclidean norm of their scores; counts are numbers of groups.
+
+    labels: one non-negative group number a coordinate. A group with a coordinate in `within` is a candidate, and is
+    selected whole.
+    """
+
+    labels: tuple[int, ...]
+
+    def __call__(self, score: Array, counts: Counts, layout: Layout, within: Mask | None = None) -> Mask:
+        labels = np.asarray(self.labels)
+        if labels.shape != (score.shape[0],):
+            raise InvalidInput(f"Groups: {labels.shape[0]} labels for {score.shape[0]} coordinates")
+        if not isinstance(counts, (int, np.integer)):
+            raise InvalidInput("Groups: counts one a block are not defined; give one number of groups")
+        norms = group_norms(to_numpy(score), labels)
+        allowed = np.bincount(labels, None if within is None else to_numpy(within)) > 0
+        return _mask_like(top(norms, int(counts), allowed)[labels], score)
+
+
+def group_norms(score: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Euclidean norm of the scores of each group, by group number. A group with an infinite score has norm inf."""
+    return np.sqrt(np.bincount(labels, weights=np.square(score)))
+
+
+# ---- what the two libraries spell differently ----------------------------------------------------------------------
+
+
+def everything(like: Array) -> Mask:
+    """The full support, of the library and on the device of `like`."""
+    return _filled(like, True)
+
+
+def nothing(like: Array) -> Mask:
+    """The empty support, of the library and on the device of `like`."""
+    return _filled(like, False)
+
+
+def _filled(like: Array, value: bool) -> Mask:
+    if isinstance(like, np.ndarray):
+        return np.full(like.shape[0], value)
+    return like.new_full((like.shape[0],), value, dtype=_torch_bool())
+
+
+def _torch_bool() -> Any:
+    import torch
+
+    return torch.bool
+
+
+def count(support: Mask) -> int:
+    """|S|."""
+    if isinstance(support, np.ndarray):
+        return int(np.count_nonzero(support))
+    return int(support.count_nonzero())
+
+
+def block_counts(support: Mask, layout: Layout) -> tuple[int, ...]:
+    """|S| in each block of the layout."""
+    return tuple(count(support[block]) for block in layout.slices)
+
+
+def restrict(x: Array, support: Mask) -> Array:
+    """x on the support, exact zeros elsewhere (not `x * S`, which would keep NaN and -0.0)."""
+    if isinstance(x, np.ndarray):
+        return np.where(support, x, x.dtype.type(0))
+    return x.where(support, x.new_zeros(()))
+
+
+def copy(x: Array) -> Array:
+    """A copy that shares nothing."""
+    return x.copy() if isinstance(x, np.ndarray) else x.clone()
+
+
+def square_norm(x: Array) -> float:
+    """|x|^2 as a float; NaN or inf if x is not finite (or its norm overflows)."""
+    return float(x @ x)
+
+
+def finite(x: Array) -> bool:
+    """Whether every entry is finite. The squared norm answers in one pass; only where that overflows, look again."""
+    if math.isfinite(square_norm(x)):
+        return True
+    return bool(np.isfinite(to_numpy(x)).all())
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """The same numbers as a NumPy array (shared memory where that is possible)."""
+    if isinstance(x, np.ndarray):
+        return x
+    host = x.detach().cpu()
+    return (host if host.dtype.itemsize >= 4 or host.dtype == _torch_bool() else host.float()).numpy()
+
+
+def _mask_like(mask: np.ndarray, like: Array) -> Mask:
+    if isinstance(like, np.ndarray):
+        return mask
+    import torch
+
+    return torch.from_numpy(mask).to(like.device)
+
+
+def uniform(key: Sequence[int], like: Array) -> Array:
+    """n uniform numbers on [0, 1), a pure function of `key`, the same in both libraries."""
+    draws = np.random.default_rng(tuple(key)).random(like.shape[0])
+    if isinstance(like, np.ndarray):
+        return draws
+    import torch
+
+    return torch.from_numpy(draws).to(like.device)
+
+
+def draw_counts(x: Array, k: int, key: Sequence[int]) -> Array:
+    """How often each coordinate is hit by k independent draws j ~ |x_j| / |x|_1, a pure function of (x, k, key)."""
+    cumulative = np.cumsum(np.abs(to_numpy(x)), dtype=float)
+    if not cumulative[-1] > 0:
+        return x * 0
+    draws = np.random.default_rng(tuple(key)).random(k) * cumulative[-1]
+    hits = np.bincount(np.searchsorted(cumulative, draws, side="right"), minlength=len(cumulative))
+    hits = hits[: len(cumulative)].astype(cumulative.dtype)
+    return hits if isinstance(x, np.ndarray) else x.new_tensor(hits)
+
+
+def digest(support: Mask) -> str:
+    """A short name of a support: equal supports, equal names, in both libraries."""
+    return hashlib.blake2b(np.packbits(to_numpy(support)).tobytes(), digest_size=8).hexdigest()
