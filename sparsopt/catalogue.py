@@ -99,13 +99,12 @@ def fully_corrective(
 
     until |S| = k:  S += the m coordinates of largest gain;  x = argmin f on S
 
-    Each step: D+ <= (1 - lambda / (beta |S* minus S|)) D, so k >= s (beta/lambda) log(D_0/eps) reaches eps; for every w,
-    k >= 2 beta |w|_1^2 / eps does too (beta = max_j h_j; with normalised columns the rule takes the best h-scaled one).
+    Each step: D+ <= (1 - lambda / (beta |S* minus S|)) D, so k >= s (beta/lambda) log(D_0/eps) reaches eps; for
+    every w, k >= 2 beta |w|_1^2 / eps does too (beta = max_j h_j; with normalised columns the rule takes the best h-scaled one).
     """
-    rounds, rest = divmod(k, m)
-    grow = Stage((Phase(Add(m, by, structure), fit),), rounds=rounds)
-    last = Stage((Phase(Add(rest, by, structure), fit),), rounds=min(rest, 1))
-    return Method("fully-corrective", (grow, last), f"{SSZ}, Algorithm 2")
+    sizes = [(m, k // m), (k % m, 1)]
+    stages = tuple(Stage((Phase(Add(size, by, structure), fit),), rounds) for size, rounds in sizes if size * rounds)
+    return Method("fully-corrective", stages, f"{SSZ}, Algorithm 2")
 
 
 def omp(k: int, by: Score = Gain()) -> Method:
