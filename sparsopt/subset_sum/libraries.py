@@ -19,6 +19,17 @@ class NumPy:
     """The operations of NumPy under the names used here."""
 
     name = "numpy"
+    rows = 8192  # instances solved at a time, so that their arrays stay in the cache
+    looked_at = 0  # items whose subsets `first_look` covers
+    few = 0  # sizes that `few_items` covers
+
+    def first_look(self, items: Any, targets: Any, tolerance: Any) -> Any:
+        """Masks (B, n) that may settle some instances of mode `any` quickly; `Compiled` has one."""
+        raise NotImplementedError
+
+    def few_items(self, items: Any, targets: Any, tolerance: Any) -> Any:
+        """Masks (B, n) of the fewest items within the tolerance, for the instances where `few` suffice."""
+        raise NotImplementedError
 
     def floats(self, x: Any) -> Any:
         return np.asarray(x, dtype=np.float64)
@@ -51,6 +62,15 @@ class NumPy:
     def repeat(self, x: Any, times: int) -> Any:
         return np.repeat(x, times, axis=0)
 
+    def argsort(self, x: Any) -> Any:
+        return np.argsort(x)
+
+    def searchsorted(self, x: Any, y: Any) -> Any:
+        return np.searchsorted(x, y)
+
+    def same(self, x: Any) -> Any:
+        return np.asarray(x)
+
     def numpy(self, x: Any) -> Any:
         return np.asarray(x)
 
@@ -58,10 +78,11 @@ class NumPy:
         return bool(np.isfinite(x).all())
 
 
-class Torch:
+class Torch(NumPy):
     """The same operations on tensors of one device."""
 
     name = "torch"
+    rows = 1 << 24
 
     def __init__(self, device: Any) -> None:
         import torch
@@ -98,6 +119,15 @@ class Torch:
     def repeat(self, x: Any, times: int) -> Any:
         return self.torch.repeat_interleave(x, times, dim=0)
 
+    def argsort(self, x: Any) -> Any:
+        return self.torch.argsort(x)
+
+    def searchsorted(self, x: Any, y: Any) -> Any:
+        return self.torch.searchsorted(x, y)
+
+    def same(self, x: Any) -> Any:
+        return self.torch.as_tensor(x, device=self.device)
+
     def numpy(self, x: Any) -> Any:
         return x.cpu().numpy()
 
@@ -105,7 +135,7 @@ class Torch:
         return bool(self.torch.isfinite(x).all())
 
 
-Library = NumPy | Torch
+Library = NumPy
 
 
 def library(x: Any) -> Library:

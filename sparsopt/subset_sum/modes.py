@@ -1,0 +1,141 @@
+"""The questions one can ask of a batch, each a few lines over `meeting.nearest`.
+
+A mode maps (items (B, n), targets (B,), tolerance (B,), size, library) to `Found`: masks, which rows were covered
+(every subset the mode allows was looked at), and the resolution. Whether a subset is within the tolerance is never
+the mode's word: `solve` sums the chosen items again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidInput
+from . import hard
+from .answer import errors_of
+from .libraries import Library
+from .meeting import keys_per_row, nearest
+
+BATCHED = 34  # items; from here on one row of keys is megabytes, and instances are solved one by one
+MOST_KEYS = 1 << 18
+PATIENCE = 44  # items up to which `any` searches what is left of a batch exhaustively (0.3 s an instance)
+STAGES = (10, 14, 18, 22, 28)  # items that `any` looks at before it takes more
+
+
+@dataclass(frozen=True)
+class Found:
+    masks: Any
+    covered: Any
+    resolution: Any
+
+
+Mode = Callable[[Any, Any, Any, "int | None", Library], Found]
+
+
+def best(items: Any, targets: Any, tolerance: Any, size: int | None, lib: Library) -> Found:
+    """Least error: all 2^n subsets, met in the middle; from 35 items on one instance after the other (`hard`)."""
+    if items.shape[1] <= BATCHED:
+        return _met(items, targets, None, lib)
+    return _one_by_one(items, targets, np.zeros(len(targets)), hard.LARGEST, lib)
+
+
+def exactly(items: Any, targets: Any, tolerance: Any, size: int | None, lib: Library) -> Found:
+    """Least error among the subsets of exactly `size` items."""
+    n = items.shape[1]
+    if size is None or not 0 <= size <= n:
+        raise InvalidInput(f"mode 'size' needs size between 0 and the {n} items, not {size!r}")
+    small, flipped = min(size, n - size), size > n - size
+    if keys_per_row(n, small) > MOST_KEYS:
+        raise InvalidInput(
+            f"size={size} of {n} items needs {keys_per_row(n, small)} keys a row, more than {MOST_KEYS}: "
+            "use fewer items, or mode 'best' or 'smallest'"
+        )
+    if not flipped:
+        return _met(items, targets, small, lib)
+    found = _met(items, items.sum(-1) - targets, small, lib)  # err(S, z) = err(complement, sum a - z)
+    return Found(~found.masks, found.covered, found.resolution + n * 2.0**-51 * abs(items).sum(-1))
+
+
+def any_within(items: Any, targets: Any, tolerance: Any, size: int | None, lib: Library) -> Found:
+    """Some subset within the tolerance: the best of the first few items, then of more of them, until one fits."""
+    n = items.shape[1]
+    found = _start(items, lib)
+    open_rows = _where(~_out_of_reach(items, targets, tolerance), lib)
+    if 0 < lib.looked_at <= n:
+        found.masks[:] = lib.first_look(items, targets, tolerance)
+        open_rows = open_rows[(errors_of(items, targets, found.masks, lib) > tolerance)[open_rows]]
+    for k in [k for k in STAGES if lib.looked_at < k < n] + [min(n, BATCHED)]:
+        if not len(open_rows):
+            break
+        a, z = items[open_rows], targets[open_rows]
+        met, _ = nearest(a[:, :k], z, None, lib)
+        found.masks[open_rows, :k] = met
+        missed = errors_of(a[:, :k], z, met, lib) > tolerance[open_rows]
+        open_rows = open_rows[missed]
+    if n > BATCHED and len(open_rows):
+        rest = _one_by_one(items[open_rows], targets[open_rows], lib.numpy(tolerance[open_rows]), PATIENCE, lib)
+        found.masks[open_rows], found.covered[open_rows] = rest.masks, rest.covered
+    return found
+
+
+def smallest(items: Any, targets: Any, tolerance: Any, size: int | None, lib: Library) -> Found:
+    """As few items as possible within the tolerance: sizes 0, 1, 2, ... for the rows that are still open."""
+    n = items.shape[1]
+    found = _start(items, lib)
+    if lib.few:
+        found.masks[:] = lib.few_items(items, targets, tolerance)
+    closest = errors_of(items, targets, found.masks, lib)
+    open_rows = _where(~(_out_of_reach(items, targets, tolerance) | (closest <= tolerance)), lib)
+    for k in range(lib.few + 1, n + 1):
+        if not len(open_rows):
+            break
+        if keys_per_row(n, k) > MOST_KEYS:
+            found.covered[open_rows] = False
+            break
+        a, z = items[open_rows], targets[open_rows]
+        met, _ = nearest(a, z, k, lib)
+        errors = errors_of(a, z, met, lib)
+        better = errors < closest[open_rows]
+        found.masks[open_rows[better]], closest[open_rows[better]] = met[better], errors[better]
+        open_rows = open_rows[errors > tolerance[open_rows]]
+    return found
+
+
+MODES: dict[str, Mode] = {"best": best, "any": any_within, "smallest": smallest, "size": exactly}
+
+
+def _met(items: Any, targets: Any, size: int | None, lib: Library) -> Found:
+    masks, grid = nearest(items, targets, size, lib)
+    return Found(masks, targets == targets, grid.resolution)
+
+
+def _start(items: Any, lib: Library) -> Found:
+    masks = lib.empty(tuple(items.shape), "bool")
+    masks[:] = False
+    return Found(masks, masks.sum(-1) == 0, 0.0 * items.sum(-1))
+
+
+def _where(condition: Any, lib: Library) -> Any:
+    return lib.arange(condition.shape[0])[condition]
+
+
+def _out_of_reach(items: Any, targets: Any, tolerance: Any) -> Any:
+    """Targets beyond the sum of all positive or of all negative items by more than the tolerance (and rounding)."""
+    slack = tolerance + items.shape[1] * 2.0**-50 * (abs(items).sum(-1) + abs(targets))
+    return (targets > items.clip(0.0, None).sum(-1) + slack) | (targets < items.clip(None, 0.0).sum(-1) - slack)
+
+
+def _one_by_one(items: Any, targets: Any, tolerance: Any, limit: int, lib: Library) -> Found:
+    answers = [
+        hard.solve_one(a, float(z), float(t), limit=limit)
+        for a, z, t in zip(lib.numpy(items), lib.numpy(targets), tolerance, strict=True)
+    ]
+    start = _start(items, lib)
+    for row, answer in enumerate(answers):
+        start.masks[row] = lib.same(answer.masks)
+        start.covered[row] = answer.covered
+        start.resolution[row] = answer.resolution
+    return start
