@@ -1,0 +1,177 @@
+"""The engine: the one place where a network's weights are trained, by the one loop over steps.
+
+All parameters live in one vector theta = [x, rest] of which the module's tensors are views, and their gradients in
+another, so that mask, decay and momentum are single operations whatever the architecture. The optimiser is PyTorch's,
+on theta. An engine belongs to one run; between calls everything that matters is in the `State`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nets import seeds
+from nets.gates import Gate
+from nets.recipe import Recipe
+from nets.weights import Weights
+from sparsopt.state import State
+
+BUFFER = "buffer."
+MOMENTUM = "momentum."
+
+
+class Engine:
+    """A private copy of the module whose parameters are views of theta."""
+
+    def __init__(self, model: nn.Module, weights: Weights, device: torch.device) -> None:
+        self.weights, self.device, self.n = weights, device, weights.layout.n
+        self.model = copy.deepcopy(model).to(device)
+        x, rest = weights.flatten(self.model)
+        self.theta = nn.Parameter(torch.cat([x, rest]))
+        self.theta.grad = torch.zeros_like(self.theta)
+        self.buffers = {name: b for name, b in self.model.named_buffers() if name in set(weights.buffers)}
+        self._attach(self.theta.detach()[: self.n])
+
+    def _attach(self, visible: Tensor) -> None:
+        """Make the module's parameters views: the prunable of `visible`, the rest of theta, gradients of theta.grad."""
+        theta, gradient = self.theta.detach(), self.theta.grad
+        assert gradient is not None
+        parameters = dict(self.model.named_parameters())
+        weights, n = self.weights, self.n
+        views = [*weights.blocks(visible), *weights.blocks_of_rest(theta[n:])]
+        slopes = [*weights.blocks(gradient[:n]), *weights.blocks_of_rest(gradient[n:])]
+        for (name, view), (_, slope) in zip(views, slopes, strict=True):
+            parameters[name].data = view
+            parameters[name].grad = slope
+        self.visible = visible
+
+    # ---- in and out ------------------------------------------------------------------------------------------------
+
+    def load(self, state: State, x: Tensor | None = None) -> None:
+        """The state's weights (or x in their place), rest and buffers into the module."""
+        with torch.no_grad():
+            if self.visible.data_ptr() != self.theta.data_ptr():  # a gate had kept the two apart
+                self._attach(self.theta.detach()[: self.n])
+            self.theta[: self.n].copy_(state.x if x is None else x)
+            self.theta[self.n :].copy_(state.slots["rest"])
+            for name, buffer in self.buffers.items():
+                buffer.copy_(state.slots[BUFFER + name])
+
+    def contents(self) -> dict[str, Tensor]:
+        """Copies of rest and buffers, as slots."""
+        slots = {"rest": self.theta.detach()[self.n :].clone()}
+        return slots | {BUFFER + name: buffer.detach().clone() for name, buffer in self.buffers.items()}
+
+    def _load_optimiser(self, recipe: Recipe, state: State) -> torch.optim.Optimizer:
+        optimiser = recipe.optimiser.build(self.theta)
+        memory: dict[str, Any] = {}
+        for name in recipe.optimiser.buffers:
+            x, rest = state.slots.get(f"{MOMENTUM}{name}.x"), state.slots.get(f"{MOMENTUM}{name}.rest")
+            memory[name] = torch.zeros_like(self.theta) if x is None or rest is None else torch.cat([x, rest])
+        memory["step"] = state.slots.get(f"{MOMENTUM}step", torch.zeros(())).clone()
+        optimiser.state[self.theta] = memory
+        return optimiser
+
+    def _optimiser_slots(self, recipe: Recipe, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+        memory, slots = optimiser.state[self.theta], {}
+        for name in recipe.optimiser.buffers:
+            if memory.get(name) is not None:
+                slots[f"{MOMENTUM}{name}.x"] = memory[name][: self.n].clone()
+                slots[f"{MOMENTUM}{name}.rest"] = memory[name][self.n :].clone()
+        slots[f"{MOMENTUM}step"] = memory["step"].clone()
+        return slots
+
+    # ---- the loop --------------------------------------------------------------------------------------------------
+
+    def train(self, state: State, recipe: Recipe, gate: Gate, batches: Any, steps: int, total: int) -> State:
+        """`steps` optimiser steps from the state: batch and randomness keyed by its cost, the rate by its clock."""
+        self.load(state)
+        optimiser = self._load_optimiser(recipe, state)
+        visible, v, gradient = self._open_gate(gate, state)
+        mask = state.support.to(self.theta.dtype)
+        group, context = optimiser.param_groups[0], self._context(recipe)
+        self.model.train()
+        with _own_generator(self.device):
+            for step in range(steps):
+                inputs, targets = batches.at(state.cost + step)
+                _seed(self.device, state.seed, state.cost + step)
+                gate.weights(v, mask, visible)
+                gradient.zero_()
+                with context:
+                    loss = recipe.loss(self.model(inputs), targets)
+                loss.backward()
+                gate.gradient(gradient[: self.n], mask)
+                group["lr"] = recipe.rate(state.clock + step, total)
+                optimiser.step()
+        others = {name: a for name, a in state.slots.items() if not name.startswith((MOMENTUM, BUFFER))}
+        slots = {**others, **self.contents(), **self._optimiser_slots(recipe, optimiser)}
+        x = self.theta.detach()[: self.n].clone()
+        return state.but(x=x, slots=slots, clock=state.clock + steps, cost=state.cost + steps)
+
+    def _open_gate(self, gate: Gate, state: State) -> tuple[Tensor, Tensor, Tensor]:
+        """(what the module sees, the stored variables, the gradient), sharing memory where the gate allows it."""
+        v, gradient = self.theta.detach()[: self.n], self.theta.grad
+        assert gradient is not None
+        spare = torch.empty_like(v)
+        if gate.weights(v, state.support.to(v.dtype), spare) is v:
+            return v, v, gradient
+        self._attach(spare)
+        return spare, v, gradient
+
+    def _context(self, recipe: Recipe) -> Any:
+        if recipe.precision == "bfloat16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    # ---- evaluation ------------------------------------------------------------------------------------------------
+
+    def slope(self, state: State, x: Tensor, recipe: Recipe, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Gradient of the batch's loss in all of x, in training mode; nothing of it stays in the state."""
+        self.load(state, x)
+        gradient = self.theta.grad
+        assert gradient is not None
+        gradient.zero_()
+        self.model.train()
+        with _own_generator(self.device):
+            _seed(self.device, state.seed, state.cost)
+            recipe.loss(self.model(batch[0]), batch[1]).backward()
+        return gradient[: self.n].clone()
+
+    @torch.no_grad()
+    def evaluate(self, state: State, x: Tensor, recipe: Recipe, chunks: Iterator[Any]) -> tuple[float, float]:
+        """(mean loss, accuracy) over chunks of (inputs, targets), in evaluation mode."""
+        self.load(state, x)
+        self.model.eval()
+        sums, count = torch.zeros(2, device=self.device, dtype=torch.float64), 0
+        for inputs, targets in chunks:
+            outputs = self.model(inputs)
+            sums[0] += recipe.loss(outputs, targets).double() * len(targets)
+            sums[1] += (outputs.argmax(-1) == targets).sum()
+            count += len(targets)
+        loss, right = (sums / count).tolist()
+        return loss, right
+
+
+def _seed(device: torch.device, *position: int) -> None:
+    """Dropout and the like draw from the default generators: they become a function of (seed, cost)."""
+    number = seeds.mixed("step", *position)
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(number)
+
+
+@contextlib.contextmanager
+def _own_generator(device: torch.device) -> Iterator[None]:
+    """The caller's random state is as before afterwards; on CUDA, kernels are chosen to be repeatable."""
+    before = torch.get_rng_state()
+    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+    torch.set_rng_state(before)
+    if on_gpu is not None:
+        torch.cuda.set_rng_state(on_gpu, device)

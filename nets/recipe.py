@@ -1,0 +1,126 @@
+"""Recipes: how a network is trained. Optimiser, learning rate and its schedule, batch, label smoothing, precision.
+
+A recipe knows no data and no model. Learning-rate time is a fraction of the total, so that a recipe keeps its shape when
+the budget changes.
+
+    >>> Recipe(learning_rate=0.1, schedule=Milestones((0.5, 0.75), 0.1)).rate(60, total=100)
+    0.010000000000000002
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+RateSchedule = Callable[[float], float]  # progress in [0, 1) -> factor on the learning rate
+
+
+# ---- learning-rate schedules ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The learning rate stays."""
+
+    def __call__(self, progress: float) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Milestones:
+    """Multiplied by `factor` at each fraction in `at` of the whole."""
+
+    at: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
+
+    def __call__(self, progress: float) -> float:
+        return self.factor ** sum(progress >= t for t in self.at)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, without restarts)."""
+
+    def __call__(self, progress: float) -> float:
+        return (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """Up to 1 at the fraction `peak`, down to 0 at the end, linearly."""
+
+    peak: float = 0.2
+
+    def __call__(self, progress: float) -> float:
+        return progress / self.peak if progress < self.peak else (1 - progress) / (1 - self.peak)
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Linear from 0 over the first fraction `until`, then as `after`."""
+
+    until: float
+    after: RateSchedule
+
+    def __call__(self, progress: float) -> float:
+        return self.after(progress) * min(progress / self.until, 1.0)
+
+
+# ---- optimisers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SGD:
+    """torch.optim.SGD. Weight decay acts on every parameter, as in the public codes."""
+
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-4
+    buffers: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
+
+    def build(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
+        return torch.optim.SGD([parameter], 0.0, self.momentum, 0.0, self.weight_decay, self.nesterov, foreach=False)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """torch.optim.AdamW if `decoupled` names its decay, else torch.optim.Adam."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    buffers: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+
+    def build(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
+        betas = (self.beta1, self.beta2)
+        return torch.optim.Adam([parameter], 0.0, betas, self.epsilon, self.weight_decay, foreach=False)
+
+
+# ---- the recipe ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train. precision: "float32", or "bfloat16" (autocast: it changes the numbers, so it is named)."""
+
+    learning_rate: float = 0.1
+    schedule: RateSchedule = Milestones()
+    optimiser: SGD | Adam = SGD()
+    batch: int = 128
+    label_smoothing: float = 0.0
+    precision: str = "float32"
+    name: str = "default"
+
+    def rate(self, clock: int, total: int) -> float:
+        """The learning rate of step `clock` (from 0) out of `total`; from `total` on, that of the last step."""
+        return self.learning_rate * self.schedule(min(clock, total - 1) / total)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy, with the recipe's label smoothing."""
+        return nn.functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)

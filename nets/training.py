@@ -1,0 +1,170 @@
+"""A network as an oracle, and training as a fit.
+
+`Network` is to a module and its data what `LeastSquares` is to (X, y): it gives methods a value, a gradient and a layout,
+and `train` in the place of `minimise_on`. `Train` is the fit that uses it. So a convex method becomes a pruning method by
+replacing `Exact()` with `Train(...)`, and nothing else.
+
+    >>> network = Network(nets.models.build("lenet-300-100"), nets.data.load("mnist"))
+    >>> method = Method("static", (Stage((Phase(Choose(ERK(26620), Random()), Train(1000, Recipe())),)),))
+    >>> result = run(method, network, network.start(seed=0))
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nets.data import Batches, DataSet
+from nets.engine import BUFFER, Engine
+from nets.gates import Gate, Masked
+from nets.recipe import Recipe
+from nets.weights import ConvolutionsAndLinear, Rule, Weights
+from sparsopt import support as sp
+from sparsopt.errors import InvalidInput
+from sparsopt.state import Layout, State
+
+JUDGED = 2048  # training samples on which a judge compares two states
+
+
+class Network:
+    """Oracle of a module and its data. The module that is given is never changed.
+
+    model       an nn.Module, or a function seed -> nn.Module for weights that are a function of the seed
+    data        nets.data.DataSet
+    prunable    rule: which parameters x consists of
+    recipe      how gradients for scores and judges are taken (batch size, loss); training has its own in `Train`
+    data_seed   of order and augmentation; default the state's seed
+    device      where it runs
+    chunk       steps between two chances to save; None: a fit is not interrupted
+    batches     (data, size, seed, dtype=) -> object with .at(step); default nets.data.Batches
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[int], nn.Module],
+        data: DataSet,
+        *,
+        prunable: Rule = ConvolutionsAndLinear(),
+        recipe: Recipe = Recipe(),
+        data_seed: int | None = None,
+        device: str | torch.device = "cpu",
+        chunk: int | None = None,
+        batches: Callable[..., Any] = Batches,
+    ) -> None:
+        self.build = (lambda seed: model) if isinstance(model, nn.Module) else model
+        self.template = self.build(0)
+        self.device = torch.device(device)
+        self.data, self.recipe, self.data_seed = data.to(self.device), recipe, data_seed
+        self.weights = Weights(self.template, prunable)
+        self.chunk, self.batches = chunk, batches
+        self._engine: Engine | None = None
+        self._batches: dict[tuple[int, int], Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Network({type(self.template).__name__}, {self.data!r}, {self.layout.n} prunable weights)"
+
+    @property
+    def layout(self) -> Layout:
+        return self.weights.layout
+
+    def start(self, seed: int = 0) -> State:
+        """All weights present, as the module (or its builder, for this seed) has them."""
+        model = self.build(seed)
+        x, rest = (part.to(self.device) for part in self.weights.flatten(model))
+        buffers = {BUFFER + name: b.detach().clone().to(self.device) for name, b in model.named_buffers()}
+        return State(x, sp.everything(x), seed, slots={"rest": rest, **buffers})
+
+    def open(self) -> Network:
+        """A copy with an engine of its own."""
+        new = copy.copy(self)
+        new._engine, new._batches = Engine(self.template, self.weights, self.device), {}
+        return new
+
+    def at(self, state: State) -> NetworkFunction:
+        return NetworkFunction(self, state)
+
+    def train(self, state: State, recipe: Recipe, gate: Gate, steps: int, total: int) -> State:
+        """Up to `chunk` of the steps that remain; `inner` of the result is what has been done, 0 when finished."""
+        if state.inner == 0:
+            state = gate.enter(state)
+        now = steps - state.inner if self.chunk is None else min(self.chunk, steps - state.inner)
+        new = self.engine.train(state, recipe, gate, self.batches_of(state, recipe), now, total)
+        done = state.inner + now
+        return new.but(inner=done if done < steps else 0)
+
+    def test(self, state: State) -> tuple[float, float]:
+        """(loss, accuracy) of the restricted weights on the test split."""
+        return self._evaluate(state, self.data.test_images, self.data.test_labels)
+
+    def module(self, state: State) -> nn.Module:
+        """A copy of the module with the state's restricted weights, on the CPU."""
+        model = copy.deepcopy(self.template)
+        buffers = {name: state.slots[BUFFER + name] for name in self.weights.buffers}
+        self.weights.write(model, sp.restrict(state.x, state.support), state.slots["rest"], buffers)
+        return model
+
+    # ---- what functions and fits use -------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        if self._engine is None:
+            self._engine = Engine(self.template, self.weights, self.device)
+        return self._engine
+
+    def batches_of(self, state: State, recipe: Recipe) -> Any:
+        key = (recipe.batch, state.seed if self.data_seed is None else self.data_seed)
+        if key not in self._batches:
+            self._batches[key] = self.batches(self.data, *key, dtype=self.weights.dtype)
+        return self._batches[key]
+
+    def _evaluate(self, state: State, images: Tensor, labels: Tensor, x: Tensor | None = None) -> tuple[float, float]:
+        x = sp.restrict(state.x, state.support) if x is None else x
+        chunks = self.data.evaluation(images, labels, dtype=self.weights.dtype)
+        return self.engine.evaluate(state, x, self.recipe, chunks)
+
+
+class NetworkFunction:
+    """f(x): the loss as a function of the prunable weights, everything else (rest, buffers, batch) bound."""
+
+    def __init__(self, network: Network, state: State) -> None:
+        self.network, self.state, self.layout = network, state, network.layout
+
+    def value(self, x: Tensor) -> float:
+        """Mean loss on the first training samples (at most 2,048, not augmented), in evaluation mode."""
+        data = self.network.data
+        return self.network._evaluate(self.state, data.images[:JUDGED], data.labels[:JUDGED], x)[0]
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Gradient of the mini-batch that the next training step would use, in all of x, in training mode."""
+        network, state = self.network, self.state
+        batch = network.batches_of(state, network.recipe).at(state.cost)
+        return network.engine.slope(state, x, network.recipe, batch)
+
+
+@dataclass(frozen=True)
+class Train:
+    """The fit of networks: `steps` optimiser steps on the support, through a gate.
+
+    total: the length of the learning-rate schedule, in steps of `clock`; default `steps`.
+    """
+
+    steps: int
+    recipe: Recipe = Recipe()
+    through: Gate = Masked()
+    total: int | None = None
+    needs = ("train",)
+    autonomous = False  # batches and rates depend on the clocks: a repeated support is no cycle
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise InvalidInput(f"Train: steps = {self.steps} is negative")
+
+    def __call__(self, oracle: Any, state: State) -> State:
+        if self.steps == 0:
+            return self.through.enter(state)
+        return oracle.train(state, self.recipe, self.through, self.steps, self.total or self.steps)
