@@ -7,7 +7,7 @@ The strong lottery ticket theorems rest on one fact: n random numbers have 2^n s
 >>> rng = np.random.default_rng(0)
 >>> answer = solve(rng.uniform(-1, 1, (1000, 15)), rng.uniform(-1, 1, 1000), mode="smallest", tolerance=0.01)
 >>> int(answer.success.sum()), float(answer.sizes[answer.success].mean().round(2))
-(994, 2.28)
+(994, 2.29)
 """
 
 from .answer import Answer, Status
