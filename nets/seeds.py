@@ -31,7 +31,7 @@ def mixed(*position: int | str) -> int:
     """A 64-bit hash of the position, the same on every machine and in every version."""
     state = 0
     for part in position:
-        word = zlib.crc32(part.encode()) if isinstance(part, str) else part
+        word = zlib.crc32(part.encode()) if isinstance(part, str) else int(part)
         state = _finalised((state ^ (word & MASK)) + GOLDEN & MASK)
     return state
 

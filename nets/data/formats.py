@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from numpy.typing import NDArray
 from sparsopt.errors import DataError
 
 Bytes = NDArray[np.uint8]
+
+# what tarfile lets through when the numbers in a header make no sense (a length of 2**60 is a MemoryError)
+NONSENSE = (ValueError, ArithmeticError, LookupError, MemoryError)
 
 CIFAR_IMAGE = (3, 32, 32)  # red, green and blue planes, rows from the top
 CIFAR_RECORD = 1 + math.prod(CIFAR_IMAGE)  # a label byte before the pixels
@@ -83,38 +86,37 @@ def check_labels(labels: Bytes, name: object, classes: int = 10) -> None:
 
 def read_bytes(path: Path, size: int) -> bytes:
     """The whole content of a plain or gzipped file; it must be `size` bytes. A longer one is not read through."""
-    with _readable(path), open(path, "rb") as raw:
-        if raw.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=raw) as stream:
-                content = stream.read(size + 1)  # the one byte more makes a short file reach its end, where its CRC is
-        else:
-            content = raw.read(size + 1)
+    with _unzipped(path) as stream:
+        content = stream.read(size + 1)  # the one byte more takes gzip to the end of the file, where its checksum is
     if len(content) != size:
         raise DataError(f"{path}: expected {size} bytes of content, found {_amount(content, size)}")
     return content
 
 
-def read_members(archive: Path, sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the members of a tar archive that `sizes` names, in the archive's order.
+def read_members(archive: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    """Contents of the members that `sizes` names, of a tar archive, plain or gzipped.
 
     Each must be there once, as a regular file of exactly that size. Other members are skipped; none is ever extracted,
     so that links and names with `..` have nothing to act on.
     """
-    missing = dict(sizes)
-    with _readable(archive), tarfile.open(archive, "r:*") as tar:
+    contents: dict[str, bytes] = {}
+    with _unzipped(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         for member in tar:
             if member.name not in sizes:
                 continue
-            size = missing.pop(member.name, None)
-            if not member.isreg() or size is None or member.size != size:
+            size = sizes[member.name]
+            if not member.isreg() or member.size != size or member.name in contents:
                 kind = "a file" if member.isreg() else "a link, folder or device"
                 raise DataError(
-                    f"{archive}: expected {member.name} once, as a file of {sizes[member.name]} bytes, "
-                    f"found {kind} of {member.size} bytes{' again' if size is None else ''}"
+                    f"{archive}: expected {member.name} once, as a file of {size} bytes, "
+                    f"found {kind} of {member.size} bytes{' again' if member.name in contents else ''}"
                 )
-            yield member.name, _whole(tar.extractfile(member), size, f"{archive}:{member.name}")
-    if missing:
-        raise DataError(f"{archive}: expected a member {next(iter(missing))}, found none of that name")
+            contents[member.name] = _whole(tar.extractfile(member), size, f"{archive}:{member.name}")
+        while stream.read(1 << 20):  # tar stops at its end mark; gzip's checksum comes after it
+            pass
+    if missing := [name for name in sizes if name not in contents]:
+        raise DataError(f"{archive}: expected a member {missing[0]}, found none of that name")
+    return contents
 
 
 def _whole(stream: IO[bytes] | None, size: int, name: str) -> bytes:
@@ -129,12 +131,16 @@ def _amount(content: bytes, size: int) -> str:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file makes the standard library raise into a DataError."""
+def _unzipped(path: Path) -> Iterator[IO[bytes]]:
+    """The file, through gzip if it is gzipped. What a damaged file makes the standard library raise is a DataError."""
     try:
-        yield
+        with open(path, "rb") as raw:
+            if raw.peek(2)[:2] == b"\x1f\x8b":
+                with gzip.GzipFile(fileobj=raw) as stream:
+                    yield cast("IO[bytes]", stream)
+            else:
+                yield raw
     except DataError:
         raise
-    # tarfile lets more than TarError through when the numbers in a header are nonsense
-    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, ArithmeticError, LookupError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, *NONSENSE) as error:
         raise DataError(f"{path}: expected a complete, readable file, found {type(error).__name__}: {error}") from error

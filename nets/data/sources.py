@@ -157,7 +157,7 @@ class Cifar10:
         if archive is None or all(self._find(root, file) for file in self.files):
             needed = [self._find(root, file) or _missing(root, self, file) for file in self.files]
             return ((str(path), read_bytes(path, self.size)) for path in needed)
-        members = dict(read_members(archive, {f"{self.inside}/{file}": self.size for file in self.files}))
+        members = read_members(archive, {f"{self.inside}/{file}": self.size for file in self.files})
         return ((f"{archive}:{file}", members[f"{self.inside}/{file}"]) for file in self.files)
 
     def _find(self, root: Path, file: str) -> Path | None:

@@ -5,7 +5,7 @@
     ('conv-2', 'conv-4', 'conv-6', 'lenet-300-100', 'lenet-5', 'resnet-18', 'resnet-20', 'resnet-32', 'resnet-56', \
 'vgg-11', 'vgg-16', 'vgg-19')
     >>> model = nets.models.build("resnet-20", inputs=(3, 32, 32), classes=10, seed=0)
-    >>> narrow = nets.models.build("resnet-20", inputs=(3, 32, 32), width=0.5)      # half the channels in each layer
+    >>> narrow = nets.models.build("resnet-20", width=0.5)      # half the channels in each layer
 
 The first weights are a function of (name, inputs, classes, width, seed), and PyTorch's global generator is neither
 read nor moved. Convolutions and linear layers draw from N(0, 2 / fan_in) (He et al. 2015), biases are 0, batch norm is
@@ -58,10 +58,11 @@ def names() -> tuple[str, ...]:
     return tuple(BUILDERS)
 
 
-def build(name: str, inputs: Shape, classes: int = 10, seed: int = 0, width: float = 1.0) -> nn.Module:
+def build(name: str, inputs: Shape | None = None, classes: int = 10, seed: int = 0, width: float = 1.0) -> nn.Module:
     """A new model, float32 on the CPU, in training mode.
 
-    inputs   (C, H, W) of one image (`data.inputs`); the layers adapt to it
+    inputs   (C, H, W) of one image (`data.inputs`); the layers adapt to it. None: 1 x 28 x 28 for the LeNets, and
+             3 x 32 x 32 for the others
     classes  number of outputs (logits)
     seed     of the first weights
     width    factor on the channels and hidden units of each layer, rounded, at least one
@@ -72,6 +73,8 @@ def build(name: str, inputs: Shape, classes: int = 10, seed: int = 0, width: flo
         close = difflib.get_close_matches(name.lower().replace("_", "-"), BUILDERS, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(BUILDERS)}"
         raise InvalidInput(f"unknown model {name!r}; {hint}")
+    if inputs is None:
+        inputs = (1, 28, 28) if name.startswith("lenet") else (3, 32, 32)
     if min(inputs, default=0) < 1 or classes < 1 or not 0 < width < float("inf"):
         raise InvalidInput(f"{name}: inputs={inputs}, classes={classes} and width={width} must all be positive")
     with torch.device("meta"):  # draws nothing and allocates nothing; `initialise` does both
