@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sparsopt.fits import restricted
@@ -56,4 +57,4 @@ class StraightThrough(Gate):
     """
 
     def weights(self, v: Tensor, mask: Tensor, out: Tensor) -> Tensor:
-        return v.mul(mask, out=out) if out is not v else v
+        return torch.mul(v, mask, out=out)

@@ -1,7 +1,7 @@
 """Recipes: how a network is trained. Optimiser, learning rate and its schedule, batch, label smoothing, precision.
 
-A recipe knows no data and no model. Learning-rate time is a fraction of the total, so that a recipe keeps its shape when
-the budget changes.
+A recipe knows no data and no model. Learning-rate time is a fraction of the total, so that a recipe keeps its shape
+when the budget changes.
 
     >>> Recipe(learning_rate=0.1, schedule=Milestones((0.5, 0.75), 0.1)).rate(60, total=100)
     0.010000000000000002
@@ -44,10 +44,15 @@ class Milestones:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, without restarts)."""
+    """Half a cosine from 1 to `end` (Loshchilov and Hutter 2017, without restarts).
+
+    end is not 0 by default, because fine-tuning goes on at the last rate.
+    """
+
+    end: float = 0.01
 
     def __call__(self, progress: float) -> float:
-        return (1 + math.cos(math.pi * progress)) / 2
+        return self.end + (1 - self.end) * (1 + math.cos(math.pi * progress)) / 2
 
 
 @dataclass(frozen=True)

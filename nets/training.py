@@ -1,8 +1,8 @@
 """A network as an oracle, and training as a fit.
 
-`Network` is to a module and its data what `LeastSquares` is to (X, y): it gives methods a value, a gradient and a layout,
-and `train` in the place of `minimise_on`. `Train` is the fit that uses it. So a convex method becomes a pruning method by
-replacing `Exact()` with `Train(...)`, and nothing else.
+`Network` is to a module and its data what `LeastSquares` is to (X, y): it gives methods a value, a gradient and a
+layout, and `train` in the place of `minimise_on`. `Train` is the fit that uses it. So a convex method becomes a pruning
+method by replacing `Exact()` with `Train(...)`, and nothing else.
 
     >>> network = Network(nets.models.build("lenet-300-100"), nets.data.load("mnist"))
     >>> method = Method("static", (Stage((Phase(Choose(ERK(26620), Random()), Train(1000, Recipe())),)),))
@@ -74,7 +74,20 @@ class Network:
 
     def start(self, seed: int = 0) -> State:
         """All weights present, as the module (or its builder, for this seed) has them."""
+        return self._state_of(self.build(seed), seed)
+
+    def fresh(self, seed: int) -> State:
+        """As `start`, but another draw even where one module was given: its layers' own `reset_parameters`."""
         model = self.build(seed)
+        if model is self.template:
+            model = copy.deepcopy(model)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed % 2**63)
+                for module in model.modules():
+                    getattr(module, "reset_parameters", lambda: None)()
+        return self._state_of(model, seed)
+
+    def _state_of(self, model: nn.Module, seed: int) -> State:
         x, rest = (part.to(self.device) for part in self.weights.flatten(model))
         buffers = {BUFFER + name: b.detach().clone().to(self.device) for name, b in model.named_buffers()}
         return State(x, sp.everything(x), seed, slots={"rest": rest, **buffers})
@@ -123,9 +136,9 @@ class Network:
         return self._batches[key]
 
     def _evaluate(self, state: State, images: Tensor, labels: Tensor, x: Tensor | None = None) -> tuple[float, float]:
-        x = sp.restrict(state.x, state.support) if x is None else x
+        where = sp.restrict(state.x, state.support) if x is None else x
         chunks = self.data.evaluation(images, labels, dtype=self.weights.dtype)
-        return self.engine.evaluate(state, x, self.recipe, chunks)
+        return self.engine.evaluate(state, where, self.recipe, chunks)
 
 
 class NetworkFunction:

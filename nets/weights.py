@@ -1,8 +1,9 @@
 """Which of a network's tensors are prunable, and the two-way street between tensors and the flat vector x.
 
-x holds the prunable weights, block after block; every other parameter is in `rest`, every buffer is kept by name. What is
-prunable is a rule `(module, name of its parameter) -> bool`; the default takes the weights of convolutions, linear layers
-and attention projections, no biases and no normalisation. The rule and its result fix the denominator of "sparsity".
+x holds the prunable weights, block after block; every other parameter is in `rest`, every buffer is kept by name. What
+is prunable is a rule `(path of a module, module, name of its parameter) -> bool`; the default takes the weights of
+convolutions, linear layers and attention projections, no biases and no normalisation. The rule and its result fix the
+denominator of "sparsity".
 
     >>> weights = Weights(nets.models.build("lenet-300-100", (1, 28, 28)))
     >>> weights.layout.n

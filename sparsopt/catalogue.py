@@ -41,6 +41,7 @@ from sparsopt.moves import (
     Removal,
     Sample,
     Score,
+    Stay,
     Swap,
     Visit,
 )
@@ -176,13 +177,20 @@ def backward_elimination(
 
 
 def hard_thresholding(
-    k: int | Schedule, dense: Fit, sparse: Fit, rounds: int, structure: Structure = Elements()
+    k: int | Schedule,
+    dense: Fit,
+    sparse: Fit,
+    rounds: int,
+    structure: Structure = Elements(),
+    reopen: Fit | None = None,
 ) -> Stage:
     """The stage that all of the family share: move densely, keep the k largest, correct on what was kept.
 
-    IHT: a gradient step, then `Restrict`. HTP: a gradient step, then `Exact`. AC/DC: `Train`, then `Train`.
+    IHT: a gradient step, then `Restrict`. HTP: a gradient step, then `Exact`. AC/DC: `Train`, then `Train`, and where
+    everything is reopened, `reopen` forgets the momentum.
     """
-    return Stage((Phase(Everything(), dense), Phase(Keep(k, Magnitude(), structure), sparse)), rounds=rounds)
+    first = (Phase(Everything(), dense),) if reopen is None else (Phase(Everything(), reopen), Phase(Stay(), dense))
+    return Stage((*first, Phase(Keep(k, Magnitude(), structure), sparse)), rounds=rounds)
 
 
 def iht(

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sparsopt import support as sp
 from sparsopt.errors import MissingCapability
 from sparsopt.fits import Fit
@@ -29,6 +31,8 @@ __all__ = ["Method", "Phase", "Stage", "parts", "run"]
 
 Measure = Callable[[State], Mapping[str, Any]]
 Save = Callable[[State, Trace], None]
+
+ROUNDING = 1e-14  # relative difference of two states that are called the same
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,10 @@ class Method:
 
 
 def parts(thing: Any) -> Iterator[Any]:
-    """Every frozen dataclass inside a method, itself included."""
-    if dataclasses.is_dataclass(thing):
+    """Every frozen dataclass inside a method, itself included, and every plain function."""
+    if callable(thing) and not dataclasses.is_dataclass(thing):
+        yield thing
+    elif dataclasses.is_dataclass(thing):
         yield thing
         for field in dataclasses.fields(thing):
             yield from parts(getattr(thing, field.name))
@@ -72,11 +78,12 @@ def parts(thing: Any) -> Iterator[Any]:
             yield from parts(item)
 
 
-def check(method: Method, oracle: Any) -> None:
-    """Every part says what it `needs`; refuse before anything runs, naming both objects."""
+def check(method: Method, oracle: Any, state: State) -> None:
+    """Every part says what it `needs`, of the oracle or of its f; refuse before anything runs, naming both objects."""
+    f = oracle.at(state)
     for part in parts(method):
         for need in getattr(part, "needs", ()):
-            if not hasattr(oracle, need) and not hasattr(type(oracle), need):
+            if not hasattr(oracle, need) and not hasattr(f, need):
                 raise MissingCapability(
                     f"{type(part).__name__} of method '{method.name}' needs {need}(), which {type(oracle).__name__} "
                     f"does not have. Give the oracle a {need}(), or use a method without {type(part).__name__}"
@@ -95,12 +102,16 @@ def run(
     """Run the method from `state` to its end.
 
     measure(state) -> mapping, put into the trace after every phase; save(state, trace) is called whenever the state is
-    complete (after every phase, and inside long fits). To continue a run, pass the state and trace that were saved.
+    complete (after every phase, and inside long fits). To continue a run, pass the state and trace that were saved
+    (the trace is appended to). A result's state continues in a longer method that begins with the same stages.
     """
-    check(method, oracle)
+    check(method, oracle, state)
     began = time.perf_counter()
+    if (state.stage, state.round, state.phase, state.inner) == (0, 0, 0, 0):
+        state = state.but(seen=(), ended="")  # what an earlier run remembered is not this one's
     loop = _Loop(method, oracle.open(), Trace() if trace is None else trace, measure, save)
-    state, status = loop.run(state)
+    with np.errstate(over="ignore", invalid="ignore"):  # divergence is a status here, not a warning
+        state, status = loop.run(state)
     return Result(state, status, loop.trace, method, time.perf_counter() - began)
 
 
@@ -110,15 +121,13 @@ class _Loop:
     def __init__(self, method: Method, oracle: Any, trace: Trace, measure: Measure | None, save: Save | None) -> None:
         self.method, self.oracle, self.trace = method, oracle, trace
         self.measure, self.save = measure, save
-        self.recurrence = _Recurrence(method.stages[0]) if method.stages else None
-        self.support = ""  # digest of the present support
+        self.recurrence = _Recurrence()
 
     def run(self, state: State) -> tuple[State, Status]:
-        status = Status.FINISHED
         while state.stage < len(self.method.stages):
             stage = self.method.stages[state.stage]
             if state.round >= stage.rounds:  # only a stage without rounds
-                state = self._next_stage(state)
+                state = self._next_stage(state, None)
                 continue
             last = state
             state = self._phase(stage, state)
@@ -126,11 +135,10 @@ class _Loop:
                 return last, Status.NOT_FINITE
             if not state.inner:
                 self._record(state)
-                state, ended = self._advance(stage, state)
-                status = ended or status
+                state = self._advance(stage, state)
             if self.save is not None:
                 self.save(state, self.trace)
-        return state, status
+        return state, Status[state.ended] if state.ended else Status.FINISHED
 
     def _phase(self, stage: Stage, state: State) -> State:
         """One phase, or the rest of one that a fit has left unfinished."""
@@ -142,53 +150,83 @@ class _Loop:
         return phase.fit(self.oracle, state)
 
     def _record(self, state: State) -> None:
-        self.support = sp.digest(state.support)
         measured = {} if self.measure is None else dict(self.measure(state))
-        size, position = sp.count(state.support), (state.stage, state.round, state.phase)
-        self.trace.rows.append(Row(*position, size, self.support, state.value, state.clock, state.cost, measured))
+        size, name = sp.count(state.support), sp.digest(state.support)
+        position = (state.stage, state.round, state.phase)
+        self.trace.rows.append(Row(*position, size, name, state.value, state.clock, state.cost, measured))
 
-    def _advance(self, stage: Stage, state: State) -> tuple[State, Status | None]:
+    def _advance(self, stage: Stage, state: State) -> State:
         """To the next phase; after a round, past its judge to the next round or stage."""
         if state.phase + 1 < len(stage.phases):
-            return state.but(phase=state.phase + 1), None
+            return state.but(phase=state.phase + 1)
         status = None
         if stage.judge is not None and state.before is not None:
             state, status = stage.judge(self.oracle, state.before, state)
         if status is None:
-            status = self._recurs(stage, state)
+            state, status = self.recurrence(stage, state)
         state = state.but(round=state.round + 1, phase=0, before=None)
-        return (state if status is None and state.round < stage.rounds else self._next_stage(state)), status
+        return state if status is None and state.round < stage.rounds else self._next_stage(state, status)
 
-    def _recurs(self, stage: Stage, state: State) -> Status | None:
-        if self.recurrence is None or self.recurrence.stage is not stage:
-            self.recurrence = _Recurrence(stage)
-        return self.recurrence.seen(state)
-
-    def _next_stage(self, state: State) -> State:
-        return state.but(stage=state.stage + 1, round=0, phase=0, before=None)
+    def _next_stage(self, state: State, status: Status | None) -> State:
+        ended = state.ended if status is None else status.name
+        return state.but(stage=state.stage + 1, round=0, phase=0, before=None, seen=(), ended=ended)
 
 
 class _Recurrence:
-    """Notices that a stage has come back to a state it was in before: from there on it would only repeat itself.
+    """Notices that a stage is back where it was after an earlier round: from there on it would only repeat itself.
 
     Only for stages whose next round is a function of (x, support, slots): no part is random or looks at the round.
+    `state.seen` holds the last round and one at a power of two, which finds cycles of any length in constant memory
+    (Brent 1980). A round is known by the support's name and, for x and each slot, its norm and a fixed projection:
+    the norm alone would take a small step at a right angle for none.
     """
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.applies = all(getattr(part, "autonomous", True) for part in parts(stage))
-        self.rounds: dict[str, tuple[int, float]] = {}
-        self.slots: Any = None
+    def __init__(self) -> None:
+        self.stage: Stage | None = None
+        self.applies = False
+        self.directions: dict[int, np.ndarray] = {}
 
-    def seen(self, state: State) -> Status | None:
+    def __call__(self, stage: Stage, state: State) -> tuple[State, Status | None]:
+        if stage is not self.stage:
+            self.stage, self.applies = stage, stage.rounds > 1 and autonomous(stage)
         if not self.applies:
-            return None
-        if state.slots is not self.slots:  # a judge or fit changed its memory: what came before says nothing
-            self.rounds.clear()
-            self.slots = state.slots
-        name, norm = sp.digest(state.support), sp.square_norm(state.x)
-        earlier = self.rounds.get(name)
-        self.rounds[name] = (state.round, norm)
-        if earlier is None or not math.isclose(earlier[1], norm, rel_tol=1e-14, abs_tol=1e-300):
-            return None
-        return Status.STATIONARY if earlier[0] == state.round - 1 else Status.CYCLE
+            return state, None
+        here = (state.round, sp.digest(state.support), self._marks(state))
+        last, anchor = state.seen or (None, here)
+        if last is not None and _same(last, here):
+            return state, Status.STATIONARY
+        if last is not None and _same(anchor, here):
+            return state, Status.CYCLE
+        if state.round & (state.round + 1) == 0:
+            anchor = here
+        return state.but(seen=(here, anchor)), None
+
+    def _marks(self, state: State) -> tuple[tuple[float, float], ...]:
+        arrays = (state.x, *(state.slots[name] for name in sorted(state.slots)))
+        return tuple((math.sqrt(_square(array)), sp.projection(array, self._direction(array))) for array in arrays)
+
+    def _direction(self, array: Any) -> np.ndarray:
+        size = math.prod(array.shape)
+        if size not in self.directions:
+            self.directions[size] = np.cos(np.arange(1.0, size + 1))
+        return self.directions[size]
+
+
+def autonomous(stage: Stage) -> bool:
+    """Whether no part of the stage is random or looks at the round. A plain function has not said so."""
+    return all(getattr(part, "autonomous", dataclasses.is_dataclass(part)) for part in parts(stage))
+
+
+def _square(array: Any) -> float:
+    flat = array.reshape(-1)
+    return float((flat * flat).sum())
+
+
+def _same(one: tuple[Any, ...], two: tuple[Any, ...]) -> bool:
+    """The same support, and numbers that agree to rounding."""
+    if one[1] != two[1] or len(one[2]) != len(two[2]):
+        return False
+    return all(
+        abs(a - b) <= ROUNDING * max(norm_a, norm_b) and abs(norm_a - norm_b) <= ROUNDING * max(norm_a, norm_b)
+        for (norm_a, a), (norm_b, b) in zip(one[2], two[2], strict=True)
+    )

@@ -1,0 +1,125 @@
+"""Checkpoints: a run that dies continues where it was, bit for bit.
+
+A checkpoint is written to a temporary file beside its destination, flushed to disk and moved over it, so that at any
+moment the old or the new one is there, whole. It is read without pickle's ability to run code (`weights_only`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+
+from sparsopt.errors import CheckpointError
+from sparsopt.result import Row, Trace
+from sparsopt.state import State
+
+VERSION = 1
+PLAIN = ("seed", "stage", "round", "phase", "inner", "clock", "cost", "value")
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Let `write` fill a file, then put it in place. On any failure the old file stays, and no partial one is left."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} could not be written ({error.strerror or error}); what was there before is intact"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The content of a checkpoint. seconds: wall time so far; status: the name of why it stopped, "" if it has not."""
+
+    state: State
+    trace: Trace
+    seconds: float = 0.0
+    status: str = ""
+
+
+def save(path: str | os.PathLike[str], saved: Saved, owner: str = "") -> None:
+    """Write a checkpoint. owner: what the run belongs to (a hash of its configuration); `load` compares it.
+
+    Raises `CheckpointError` where the disk is full or the folder read-only; the previous checkpoint stays.
+    """
+    content = {
+        "version": VERSION,
+        "owner": owner,
+        "seconds": saved.seconds,
+        "status": saved.status,
+        "state": _pack(saved.state),
+        "trace": [dataclasses.astuple(row) for row in saved.trace],
+    }
+    write_atomically(Path(path), lambda file: _save(content, file))
+
+
+def _save(content: Any, file: IO[bytes]) -> None:
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:  # torch's own writer turns a full disk into this
+        raise OSError(None, str(error).splitlines()[0]) from error
+
+
+def load(path: str | os.PathLike[str], owner: str = "", device: str | torch.device = "cpu") -> Saved:
+    """Read a checkpoint.
+
+    Raises `CheckpointError` for a file that is no whole checkpoint, or one that another configuration has written.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        version, found = content["version"], content["owner"]
+        trace = Trace([Row(*row) for row in content["trace"]])
+        saved = Saved(_unpack(content["state"]), trace, float(content["seconds"]), str(content["status"]))
+    except Exception as error:  # torch raises many kinds for a damaged archive
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); delete it to start anew") from error
+    if (version, found) != (VERSION, owner):
+        raise CheckpointError(
+            f"{path}: belongs to run '{found}' (format {version}), not to '{owner}' (format {VERSION}); "
+            "give another folder"
+        )
+    return saved
+
+
+def _pack(state: State) -> dict[str, Any]:
+    return {
+        **{name: getattr(state, name) for name in PLAIN},
+        "x": state.x.detach(),
+        "support": state.support,
+        "slots": {name: _tagged(array) for name, array in state.slots.items()},
+        "saved": {name: _pack(snapshot) for name, snapshot in state.saved.items()},
+        "before": None if state.before is None else _pack(state.before),
+    }
+
+
+def _unpack(content: Mapping[str, Any]) -> State:
+    return State(
+        **{name: content[name] for name in PLAIN},
+        x=content["x"],
+        support=content["support"],
+        slots={name: array.numpy() if kind == "numpy" else array for name, (kind, array) in content["slots"].items()},
+        saved={name: _unpack(snapshot) for name, snapshot in content["saved"].items()},
+        before=None if content["before"] is None else _unpack(content["before"]),
+    )
+
+
+def _tagged(array: Any) -> tuple[str, torch.Tensor]:
+    """Judges keep NumPy arrays; they come back as such."""
+    return ("numpy", torch.from_numpy(array)) if isinstance(array, np.ndarray) else ("torch", array.detach())
