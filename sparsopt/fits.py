@@ -45,13 +45,14 @@ OPTIMISER = "momentum."  # slots whose names start so belong to the optimiser
 
 @dataclass(frozen=True)
 class InverseSmoothness:
-    """factor / L with L = smoothness() of the whole f: no step of a gradient method increases f for factor < 2."""
+    """factor / L, L = smoothness() of the whole f: no such gradient step increases f for factor < 2. 0 if f is flat."""
 
     factor: float = 1.0
     needs = ("smoothness",)
 
     def __call__(self, f: Any, state: State, g: Array) -> float:
-        return self.factor / f.smoothness()
+        L = f.smoothness()
+        return self.factor / L if L > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,19 @@ class Normalised:
     """|g_S|^2 / g_S'H g_S with S the support of x: the exact line search of a quadratic along its restricted gradient.
 
     The adaptive step of normalised IHT (Blumensath and Davies 2010), times what the judge `ShrinkStep` left in the
-    slot "shrink". At x = 0 there is no support yet: S is then `k` coordinates with the largest gradient.
+    slot "shrink". At x = 0, or where g_S = 0, S is the `k` coordinates with the largest gradient instead. A direction
+    without curvature gets no step (where f is bounded below its slope is zero).
     """
 
     k: int
     needs = ("hessian_product",)
 
     def __call__(self, f: Any, state: State, g: Array) -> float:
-        moving = state.x != 0
-        if not sp.count(moving):
-            moving = sp.top(abs(g), self.k)
-        d = sp.restrict(g, moving)
+        d = sp.restrict(g, state.x != 0)
+        if not sp.square_norm(d) > 0:
+            d = sp.restrict(g, sp.top(abs(g), self.k))
         bend = float(d @ f.hessian_product(state.x, d))
-        step = sp.square_norm(d) / bend if bend > 0 else 1 / f.smoothness()
+        step = sp.square_norm(d) / bend if bend > 0 else 0.0
         return step * float(state.slots.get("shrink", (1.0,))[0])
 
 
@@ -121,8 +122,9 @@ class CoordinateStep:
     def __call__(self, oracle: Any, state: State) -> State:
         f = oracle.at(state)
         g, h = f.gradient(state.x), f.curvature()
-        best = sp.top(g * g / (h + (h <= 0)), 1, state.support)
-        step = sp.restrict(g / (h + (h <= 0)), best)
+        curved = h > 0
+        best = sp.top(sp.restrict(g * g / (h + ~curved), curved), 1, state.support)
+        step = sp.restrict(g / (h + ~curved), best & curved)
         return state.but(x=state.x - step, clock=state.clock + 1, cost=state.cost + 1)
 
 
@@ -143,7 +145,8 @@ class FrankWolfeStep:
         best = sp.top(abs(g), 1)
         vertex = sp.restrict(-self.radius * (g / abs(g + (g == 0))), best)
         slope, beta = float(g @ (state.x - vertex)), float(f.curvature().max())
-        eta = min(1.0, slope / (4 * beta * self.radius**2)) if beta > 0 else 0.0
+        bend = 4 * beta * self.radius**2
+        eta = min(1.0, slope / bend) if bend > 0 else 0.0
         x = state.x + max(eta, 0.0) * (vertex - state.x)
         return state.but(x=x, clock=state.clock + 1, cost=state.cost + 1)
 
@@ -181,7 +184,7 @@ class Average:
         x = state.x
         hits = sp.draw_counts(x, self.k, state.key)
         sign = x / abs(x + (x == 0))
-        return state.but(x=sign * hits * (float(abs(x).sum()) / self.k))
+        return state.but(x=sp.restrict(sign * hits * (float(abs(x).sum()) / self.k), hits > 0))
 
 
 @dataclass(frozen=True)

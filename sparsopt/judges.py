@@ -82,7 +82,8 @@ class SupportStable:
         recent = sp.to_numpy(old.support)[None] if recent is None else sp.to_numpy(recent)
         close = np.mean(recent != newest, axis=1) <= self.tolerance
         if len(recent) >= self.window and close.all():
-            return new, Status.SUPPORT_STABLE
+            slots = {name: array for name, array in new.slots.items() if name != "recent"}  # a later stage starts anew
+            return new.but(slots=slots), Status.SUPPORT_STABLE
         history = np.concatenate([recent, newest[None]])[-self.window :]
         return new.but(slots={**new.slots, "recent": history}), None
 
@@ -97,7 +98,9 @@ class RecordGains:
         size = sp.count(new.support)
         if size <= sp.count(old.support):
             return new, None
-        gains = new.slots.get("gains", np.zeros(self.k + 1)).copy()
+        gains = np.zeros(max(self.k, size) + 1)
+        known = new.slots.get("gains", gains)[: len(gains)]
+        gains[: len(known)] = known
         gains[size] = value_of(oracle, old) - value_of(oracle, new)
         return new.but(slots={**new.slots, "gains": gains}), None
 

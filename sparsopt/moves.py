@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sparsopt import support as sp
+from sparsopt.errors import InvalidInput
 from sparsopt.schedules import Counts, Schedule, amount
 from sparsopt.state import Array, Mask, State
 from sparsopt.support import Elements, Structure
@@ -133,6 +134,9 @@ class Add:
     by: Score = Gradient()
     structure: Structure = Elements()
 
+    def __post_init__(self) -> None:
+        _needs_counts(self)
+
     def __call__(self, f: Any, state: State) -> Mask:
         m = amount(self.m, state.round, f.layout)
         return state.support | self.structure(self.by(f, state), m, f.layout, ~state.support)
@@ -156,9 +160,12 @@ class Drop:
     by: Score = Magnitude()
     structure: Structure = Elements()
 
+    def __post_init__(self) -> None:
+        _needs_counts(self)
+
     def __call__(self, f: Any, state: State) -> Mask:
-        m = amount(self.m, state.round, f.layout)
-        return self.structure(self.by(f, state), _remaining(f, state, m), f.layout, state.support)
+        leaving = _leaving(self.structure, f, state, amount(self.m, state.round, f.layout))
+        return self.structure(self.by(f, state), _staying(self.structure, f, state, leaving), f.layout, state.support)
 
 
 @dataclass(frozen=True)
@@ -200,27 +207,40 @@ class Swap:
     into: Score = Gradient()
     structure: Structure = Elements()
 
+    def __post_init__(self) -> None:
+        _needs_counts(self)
+
     def __call__(self, f: Any, state: State) -> Mask:
-        m = amount(self.m, state.round, f.layout)
-        if not np.any(m):
+        leaving = _leaving(self.structure, f, state, amount(self.m, state.round, f.layout))
+        if not np.any(leaving):
             return state.support
-        kept = self.structure(self.out(f, state), _remaining(f, state, m), f.layout, state.support)
-        missing = _difference(state.support, kept, m, f.layout)
-        return kept | self.structure(self.into(f, state), missing, f.layout, ~kept)
+        staying = _staying(self.structure, f, state, leaving)
+        kept = self.structure(self.out(f, state), staying, f.layout, state.support)
+        return kept | self.structure(self.into(f, state), leaving, f.layout, ~kept)
 
 
-def _remaining(f: Any, state: State, m: Counts) -> Counts:
-    """How many stay when m leave, globally or a block; never below zero."""
+def _leaving(structure: Structure, f: Any, state: State, m: Counts) -> Counts:
+    """m, globally or a block, but no more than are there. Counted in the structure's units (groups as one)."""
     if isinstance(m, int):
-        return max(sp.count(state.support) - m, 0)
-    return tuple(max(size - less, 0) for size, less in zip(sp.block_counts(state.support, f.layout), m, strict=True))
+        return min(m, sp.size(structure, state.support))
+    return tuple(min(less, size) for size, less in zip(sp.block_counts(state.support, f.layout), m, strict=True))
 
 
-def _difference(support: Mask, kept: Mask, m: Counts, layout: Any) -> Counts:
-    """What has to come back so that the sizes do not change, even where fewer than m could leave."""
-    if isinstance(m, int):
-        return min(m, sp.count(support))
-    return tuple(min(less, size) for size, less in zip(sp.block_counts(support, layout), m, strict=True))
+def _staying(structure: Structure, f: Any, state: State, leaving: Counts) -> Counts:
+    """How many stay when so many leave."""
+    if isinstance(leaving, int):
+        return sp.size(structure, state.support) - leaving
+    sizes = sp.block_counts(state.support, f.layout)
+    return tuple(size - less for size, less in zip(sizes, leaving, strict=True))
+
+
+def _needs_counts(move: Any) -> None:
+    """Refuse a structure that sets its own counts where coordinates are added or removed by number."""
+    if getattr(move.structure, "fixed", False):
+        raise InvalidInput(
+            f"{type(move).__name__} changes a support by a number of coordinates, but {move.structure} fixes how many "
+            "there are; use Keep or Choose with it, or another structure here"
+        )
 
 
 @dataclass(frozen=True)
@@ -243,7 +263,8 @@ class AddOrDrop:
         if gains is not None and size > 0:
             cost = self.backward(f, state)
             keep = sp.top(cost, size - 1, state.support)
-            if float(cost[state.support & ~keep][0]) <= self.share * float(gains[size]):
+            gain = float(gains[size]) if size < len(gains) else 0.0
+            if gain > 0 and float(cost[state.support & ~keep][0]) <= self.share * gain:
                 return keep
         if size >= self.k:
             return state.support

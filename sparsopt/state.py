@@ -71,6 +71,7 @@ class State:
     slots                                  arrays by name: rest, buffers, momentum.*, a judge's memory
     saved                                  snapshots by name, for rewinding
     before                                 the state at the start of this round, for the judge
+    seen, ended                            what `run` remembers: earlier rounds, to notice a cycle; how a stage ended
     """
 
     x: Array
@@ -86,6 +87,8 @@ class State:
     slots: Mapping[str, Array] = field(default_factory=dict)
     saved: Mapping[str, State] = field(default_factory=dict)
     before: State | None = None
+    seen: tuple[Any, ...] = ()
+    ended: str = ""
 
     def but(self, **changes: Any) -> State:
         """This state with some fields changed. A new x makes the value unknown unless a value comes with it.

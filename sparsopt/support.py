@@ -47,7 +47,9 @@ __all__ = [
     "finite",
     "group_norms",
     "nothing",
+    "projection",
     "restrict",
+    "size",
     "square_norm",
     "to_numpy",
     "top",
@@ -65,10 +67,10 @@ def top(score: Array, k: int, within: Mask | None = None) -> Mask:
     candidates selects them all. Costs one partition and two passes. Raises `InvalidInput` for k < 0 or a score that is
     not a vector, `NotFinite` if a NaN would have to be compared.
     """
-    if k < 0:
-        raise InvalidInput(f"top: k = {k} is negative; choose 0 <= k <= {score.shape[0]}")
     if score.ndim != 1:
         raise InvalidInput(f"top: score has shape {tuple(score.shape)}; a vector (n,) is needed")
+    if k < 0:
+        raise InvalidInput(f"top: k = {k} is negative; choose 0 <= k <= {score.shape[0]}")
     if within is not None:
         return _top_within(score, k, within)
     if k == 0:
@@ -144,12 +146,18 @@ class Elements:
 class NM:
     """At most n of every m consecutive coordinates along each block's N:M axis (`layout.axes`).
 
-    The counts follow from the structure, so those passed are ignored. A block whose axis m does not divide is kept
-    whole, as hardware has no such pattern for it.
+    The counts follow from the structure, so those passed are ignored, and moves that change a support by a number of
+    coordinates (Add, Drop, Swap) refuse it. A block whose axis m does not divide is kept whole, as hardware has no
+    such pattern for it.
     """
 
     n: int
     m: int
+    fixed = True  # the counts are
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.n <= self.m or self.m < 1:
+            raise InvalidInput(f"{self}: n of every m needs 0 <= n <= m and m >= 1, for example NM(2, 4)")
 
     def __call__(self, score: Array, counts: Counts, layout: Layout, within: Mask | None = None) -> Mask:
         chosen = everything(score) if within is None else copy(within)
@@ -161,14 +169,15 @@ class NM:
 
     def _block(self, score: Array, shape: tuple[int, ...], axis: int, within: Mask | None) -> Mask:
         host = to_numpy(score).reshape(shape)
-        if within is not None:
-            host = np.where(to_numpy(within).reshape(shape), host, -np.inf)
-        rows = np.moveaxis(host, axis, -1)
-        order = np.argsort(-rows.reshape(-1, self.m), axis=1, kind="stable")  # stable: ties to the lowest index
-        kept = np.zeros(order.shape, dtype=bool)
+        allowed = np.ones(shape, dtype=bool) if within is None else to_numpy(within).reshape(shape)
+        rows, candidates = (np.moveaxis(array, axis, -1).reshape(-1, self.m) for array in (host, allowed))
+        _refuse_nan(bool(np.isnan(rows[candidates]).any()))
+        order = np.lexsort((-rows, ~candidates))  # candidates first, then by score; stable: ties to the lowest index
+        kept = np.zeros(rows.shape, dtype=bool)
         np.put_along_axis(kept, order[:, : self.n], True, axis=1)
-        kept = np.moveaxis(kept.reshape(rows.shape), -1, axis) & (host > -np.inf)
-        return _mask_like(np.ascontiguousarray(kept).reshape(-1), score)
+        moved = np.moveaxis(host, axis, -1).shape
+        kept = np.moveaxis((kept & candidates).reshape(moved), -1, axis)
+        return _like(np.ascontiguousarray(kept).reshape(-1), score)
 
 
 @dataclass(frozen=True)
@@ -181,6 +190,15 @@ class Groups:
 
     labels: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(int(label) for label in self.labels))
+        if min(self.labels, default=0) < 0:
+            raise InvalidInput(f"Groups: label {min(self.labels)} is negative; number the groups from 0")
+
+    def size(self, support: Mask) -> int:
+        """The number of groups with a coordinate in the support."""
+        return len(np.unique(np.asarray(self.labels)[to_numpy(support)]))
+
     def __call__(self, score: Array, counts: Counts, layout: Layout, within: Mask | None = None) -> Mask:
         labels = np.asarray(self.labels)
         if labels.shape != (score.shape[0],):
@@ -189,7 +207,7 @@ class Groups:
             raise InvalidInput("Groups: counts one a block are not defined; give one number of groups")
         norms = group_norms(to_numpy(score), labels)
         allowed = np.bincount(labels, None if within is None else to_numpy(within)) > 0
-        return _mask_like(top(norms, int(counts), allowed)[labels], score)
+        return _like(top(norms, int(counts), allowed)[labels], score)
 
 
 def group_norms(score: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -229,6 +247,12 @@ def count(support: Mask) -> int:
     return int(support.count_nonzero())
 
 
+def size(structure: Structure, support: Mask) -> int:
+    """|S| in the structure's own units: coordinates, or what its method `size` counts (whole groups)."""
+    own = getattr(structure, "size", None)
+    return count(support) if own is None else own(support)
+
+
 def block_counts(support: Mask, layout: Layout) -> tuple[int, ...]:
     """|S| in each block of the layout."""
     return tuple(count(support[block]) for block in layout.slices)
@@ -239,6 +263,12 @@ def restrict(x: Array, support: Mask) -> Array:
     if isinstance(x, np.ndarray):
         return np.where(support, x, x.dtype.type(0))
     return x.where(support, x.new_zeros(()))
+
+
+def projection(x: Array, direction: np.ndarray) -> float:
+    """The inner product of x, of any shape and type of number, with a direction (size of x,) in double precision."""
+    flat = x.reshape(-1)
+    return float(flat @ direction) if isinstance(x, np.ndarray) else float(flat.double() @ _like(direction, x))
 
 
 def copy(x: Array) -> Array:
@@ -266,33 +296,30 @@ def to_numpy(x: Array) -> np.ndarray:
     return (host if host.dtype.itemsize >= 4 or host.dtype == _torch_bool() else host.float()).numpy()
 
 
-def _mask_like(mask: np.ndarray, like: Array) -> Mask:
+def _like(array: np.ndarray, like: Array) -> Array:
+    """The same numbers in the library and on the device of `like`."""
     if isinstance(like, np.ndarray):
-        return mask
+        return array
     import torch
 
-    return torch.from_numpy(mask).to(like.device)
+    return torch.from_numpy(array).to(like.device)
 
 
 def uniform(key: Sequence[int], like: Array) -> Array:
     """n uniform numbers on [0, 1), a pure function of `key`, the same in both libraries."""
-    draws = np.random.default_rng(tuple(key)).random(like.shape[0])
-    if isinstance(like, np.ndarray):
-        return draws
-    import torch
-
-    return torch.from_numpy(draws).to(like.device)
+    return _like(np.random.default_rng(tuple(key)).random(like.shape[0]), like)
 
 
 def draw_counts(x: Array, k: int, key: Sequence[int]) -> Array:
     """How often each coordinate is hit by k independent draws j ~ |x_j| / |x|_1, a pure function of (x, k, key)."""
-    cumulative = np.cumsum(np.abs(to_numpy(x)), dtype=float)
-    if not cumulative[-1] > 0:
-        return x * 0
-    draws = np.random.default_rng(tuple(key)).random(k) * cumulative[-1]
-    hits = np.bincount(np.searchsorted(cumulative, draws, side="right"), minlength=len(cumulative))
-    hits = hits[: len(cumulative)].astype(cumulative.dtype)
-    return hits if isinstance(x, np.ndarray) else x.new_tensor(hits)
+    size = np.abs(to_numpy(x)).astype(float)
+    hits = np.zeros(len(size))
+    if size.any():
+        cumulative = np.cumsum(size / size.max())  # scaled, so that subnormals and huge numbers survive the sum
+        draws = np.random.default_rng(tuple(key)).random(k) * cumulative[-1]
+        last = int(np.flatnonzero(size)[-1])  # a draw may round up to the very end
+        np.add.at(hits, np.minimum(np.searchsorted(cumulative, draws, side="right"), last), 1.0)
+    return hits.astype(x.dtype) if isinstance(x, np.ndarray) else x.new_tensor(hits)
 
 
 def digest(support: Mask) -> str:
