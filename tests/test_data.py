@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import gzip
 import hashlib
 import http.server
+import importlib
 import io
 import os
 import struct
@@ -32,6 +34,11 @@ from sparsopt.errors import DataError, InvalidInput
 from tests.conftest import scaled
 
 real = pytest.mark.skipif("SPARSOPT_DATA" not in os.environ, reason="needs the real data: set SPARSOPT_DATA")
+
+
+@pytest.mark.parametrize("name", ["seeds", "data", "data.batches", "data.dataset", "data.formats", "data.sources"])
+def test_examples(name):
+    assert doctest.testmod(importlib.import_module(f"nets.{name}")).failed == 0
 
 
 # ---- seeds ---------------------------------------------------------------------------------------------------------
@@ -513,11 +520,22 @@ def test_grey_images_get_a_channel():
     assert data.inputs == (1, 4, 5) and len(data.mean) == 1
 
 
+def test_the_callers_arrays_are_left_alone():
+    X, y = np.ones((4, 2), np.float32), np.arange(4)[::-1]
+    X.flags.writeable = False
+    for given_X, given_y in ((X, y), (torch.ones(4, 2, requires_grad=True), torch.arange(3, -1, -1))):
+        data = from_arrays(given_X, given_y)
+        data.images.zero_()
+        assert bool((given_X == 1).all()) and data.labels.tolist() == [3, 2, 1, 0] and not data.images.requires_grad
+
+
 @pytest.mark.parametrize(
     "X, y, test, message",
     [
         (np.ones((3, 2)), [0, 1], None, "one an image"),
         (np.ones((3, 2)), [0, 1, -1], None, "class numbers"),
+        (np.ones((3, 2)), ["a", "b", "c"], None, "y must be an array of numbers"),
+        ([[1.0], [2.0, 3.0]], [0, 1], None, "X must be an array of numbers"),
         (np.ones((3, 2)), [0, 1, 0.5], None, "class numbers"),
         (np.ones((3, 2)), [[0], [1], [1]], None, "class numbers"),
         (np.array([[np.nan]]), [0], None, "NaN"),

@@ -233,8 +233,18 @@ def from_arrays(
     return DataSet(name, classes or largest + 1, images, labels, test_images, test_labels, mean, std, augmentation)
 
 
+def _copied(values: Any, name: str) -> Tensor:
+    """A tensor that shares no memory with the caller's array, which may be read-only, or change later."""
+    if isinstance(values, Tensor):
+        return values.detach().clone()
+    try:
+        return torch.from_numpy(np.array(values, order="C"))
+    except (TypeError, ValueError) as error:  # objects, strings, ragged lists
+        raise InvalidInput(f"{name} must be an array of numbers: {error}") from error
+
+
 def _inputs(X: Any) -> Tensor:
-    tensor = torch.as_tensor(X).detach()
+    tensor = _copied(X, "X")
     if tensor.dtype == torch.uint8 and tensor.ndim in (3, 4):
         return tensor if tensor.ndim == 4 else tensor[:, None]
     if not tensor.is_floating_point() or tensor.ndim < 2:
@@ -248,7 +258,7 @@ def _inputs(X: Any) -> Tensor:
 
 
 def _labels(y: Any) -> Tensor:
-    tensor = torch.as_tensor(y).detach()
+    tensor = _copied(y, "y")
     labels = tensor.to(torch.int64)
     if labels.ndim != 1 or not torch.equal(labels.to(tensor.dtype), tensor) or (labels < 0).any():
         raise InvalidInput(f"y must be class numbers 0, 1, ... (N,), not {tensor.dtype} of shape {tuple(tensor.shape)}")
