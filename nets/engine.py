@@ -33,14 +33,13 @@ class Engine:
         self.model = copy.deepcopy(model).to(device)
         x, rest = weights.flatten(self.model)
         self.theta = nn.Parameter(torch.cat([x, rest]))
-        self.theta.grad = torch.zeros_like(self.theta)
+        self.slope = self.theta.grad = torch.zeros_like(self.theta)
         self.buffers = {name: b for name, b in self.model.named_buffers() if name in set(weights.buffers)}
         self._attach(self.theta.detach()[: self.n])
 
     def _attach(self, visible: Tensor) -> None:
         """Make the module's parameters views: the prunable of `visible`, the rest of theta, gradients of theta.grad."""
-        theta, gradient = self.theta.detach(), self.theta.grad
-        assert gradient is not None
+        theta, gradient = self.theta.detach(), self.slope
         parameters = dict(self.model.named_parameters())
         weights, n = self.weights, self.n
         views = [*weights.blocks(visible), *weights.blocks_of_rest(theta[n:])]
@@ -90,57 +89,62 @@ class Engine:
 
     def train(self, state: State, recipe: Recipe, gate: Gate, batches: Any, steps: int, total: int) -> State:
         """`steps` optimiser steps from the state: batch and randomness keyed by its cost, the rate by its clock."""
-        self.load(state)
+        self.load(state, gate.variables(state))
         optimiser = self._load_optimiser(recipe, state)
-        visible, v, gradient = self._open_gate(gate, state)
-        mask = state.support.to(self.theta.dtype)
-        group, context = optimiser.param_groups[0], self._context(recipe)
+        group, precision = optimiser.param_groups[0], self._precision(recipe)
+        v, rest, gradient, c = (
+            self.theta.detach()[: self.n],
+            self.theta.detach()[self.n :],
+            self.slope,
+            gate.context(state),
+        )
+        frozen = None if gate.trains_rest else rest.clone()
+        visible = self._open_gate(gate, v, c)
         self.model.train()
         with _own_generator(self.device):
             for step in range(steps):
                 inputs, targets = batches.at(state.cost + step)
                 _seed(self.device, state.seed, state.cost + step)
-                gate.weights(v, mask, visible)
+                gate.weights(v, c, visible)
                 gradient.zero_()
-                with context:
+                with precision:
                     loss = recipe.loss(self.model(inputs), targets)
                 loss.backward()
-                gate.gradient(gradient[: self.n], mask)
+                gate.gradient(gradient[: self.n], v, c)
                 group["lr"] = recipe.rate(state.clock + step, total)
                 optimiser.step()
+                gate.settle(v, c)
+                if frozen is not None:
+                    rest.copy_(frozen)  # weight decay moves even what has no gradient
         others = {name: a for name, a in state.slots.items() if not name.startswith((MOMENTUM, BUFFER))}
         slots = {**others, **self.contents(), **self._optimiser_slots(recipe, optimiser)}
-        x = self.theta.detach()[: self.n].clone()
-        return state.but(x=x, slots=slots, clock=state.clock + steps, cost=state.cost + steps)
+        state = state.but(slots=slots, clock=state.clock + steps, cost=state.cost + steps)
+        return gate.store(state, v.clone())
 
-    def _open_gate(self, gate: Gate, state: State) -> tuple[Tensor, Tensor, Tensor]:
-        """(what the module sees, the stored variables, the gradient), sharing memory where the gate allows it."""
-        v, gradient = self.theta.detach()[: self.n], self.theta.grad
-        assert gradient is not None
+    def _open_gate(self, gate: Gate, v: Tensor, c: Any) -> Tensor:
+        """What the module sees of its prunable weights: v itself where the gate keeps nothing apart."""
         spare = torch.empty_like(v)
-        if gate.weights(v, state.support.to(v.dtype), spare) is v:
-            return v, v, gradient
+        if gate.weights(v, c, spare) is v:
+            return v
         self._attach(spare)
-        return spare, v, gradient
+        return spare
 
-    def _context(self, recipe: Recipe) -> Any:
+    def _precision(self, recipe: Recipe) -> Any:
         if recipe.precision == "bfloat16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
     # ---- evaluation ------------------------------------------------------------------------------------------------
 
-    def slope(self, state: State, x: Tensor, recipe: Recipe, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def gradient(self, state: State, x: Tensor, recipe: Recipe, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Gradient of the batch's loss in all of x, in training mode; nothing of it stays in the state."""
         self.load(state, x)
-        gradient = self.theta.grad
-        assert gradient is not None
-        gradient.zero_()
+        self.slope.zero_()
         self.model.train()
         with _own_generator(self.device):
             _seed(self.device, state.seed, state.cost)
             recipe.loss(self.model(batch[0]), batch[1]).backward()
-        return gradient[: self.n].clone()
+        return self.slope[: self.n].clone()
 
     @torch.no_grad()
     def evaluate(self, state: State, x: Tensor, recipe: Recipe, chunks: Iterator[Any]) -> tuple[float, float]:

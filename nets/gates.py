@@ -1,7 +1,8 @@
-"""Gates: how the stored variables v become the network's weights, and how gradients come back.
+"""Gates: how stored variables become the network's weights, and how gradients come back.
 
-A gate has four hooks with defaults: `enter` prepares a state, `weights` makes the weights from v, `gradient` turns the
-gradient at the weights into one for v, in place. `Masked` is the plain one; others are training through something.
+Training acts on a vector v of n stored variables; a gate says where v lies in the state, which weights it stands
+for, and what the gradient at those weights means for v. Every hook has a default: v is x and the weights are v.
+`Masked` is the plain gate; training through another one is how relaxations and supermasks work.
 
     >>> Masked()
     Masked()
@@ -10,6 +11,7 @@ gradient at the weights into one for v, in place. `Masked` is the plain one; oth
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,18 +22,38 @@ from sparsopt.state import State
 
 @dataclass(frozen=True)
 class Gate:
-    """The identity: weights are the stored variables, and all of them train."""
+    """The identity: the weights are the stored variables, and all of them train.
+
+    trains_rest  whether biases, norms and the like train along with v
+    """
+
+    trains_rest: ClassVar[bool] = True
 
     def enter(self, state: State) -> State:
         """The state as training starts on a new support."""
         return state
 
-    def weights(self, v: Tensor, mask: Tensor, out: Tensor) -> Tensor:
-        """The weights for v. `out` is a free tensor like v; returning v itself means that no copy is needed."""
+    def variables(self, state: State) -> Tensor:
+        """v, (n,)."""
+        return state.x
+
+    def store(self, state: State, v: Tensor) -> State:
+        """The state with v put back."""
+        return state.but(x=v)
+
+    def context(self, state: State) -> Any:
+        """What the other hooks need beside v and stays fixed while training: by default the mask, 0 or 1."""
+        return state.support.to(state.x.dtype)
+
+    def weights(self, v: Tensor, c: Any, out: Tensor) -> Tensor:
+        """The network's weights for v, in `out`, a free tensor like v; returning v itself saves the copy."""
         return v
 
-    def gradient(self, g: Tensor, mask: Tensor) -> None:
+    def gradient(self, g: Tensor, v: Tensor, c: Any) -> None:
         """Change the gradient at the weights into the one for v, in place."""
+
+    def settle(self, v: Tensor, c: Any) -> None:
+        """After each step: put v back where it belongs, in place (a projection)."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +67,8 @@ class Masked(Gate):
     def enter(self, state: State) -> State:
         return restricted(state)
 
-    def gradient(self, g: Tensor, mask: Tensor) -> None:
-        g.mul_(mask)
+    def gradient(self, g: Tensor, v: Tensor, c: Any) -> None:
+        g.mul_(c)
 
 
 @dataclass(frozen=True)
@@ -56,5 +78,5 @@ class StraightThrough(Gate):
     Dynamic pruning with feedback, Lin et al. (2020): w <- w - rate * g(mask * w). On networks the fit `Feedback`.
     """
 
-    def weights(self, v: Tensor, mask: Tensor, out: Tensor) -> Tensor:
-        return torch.mul(v, mask, out=out)
+    def weights(self, v: Tensor, c: Any, out: Tensor) -> Tensor:
+        return torch.mul(v, c, out=out)

@@ -156,7 +156,7 @@ class NetworkFunction:
         """Gradient of the mini-batch that the next training step would use, in all of x, in training mode."""
         network, state = self.network, self.state
         batch = network.batches_of(state, network.recipe).at(state.cost)
-        return network.engine.slope(state, x, network.recipe, batch)
+        return network.engine.gradient(state, x, network.recipe, batch)
 
 
 @dataclass(frozen=True)
