@@ -1,9 +1,95 @@
 """Sparse-constrained optimisation: minimise f(x) over vectors with at most k non-zeros.
 
->>> problem = sparsopt.LeastSquares(X, y)
->>> result = sparsopt.solve(problem, k=10)
->>> print(result)
+>>> rng = np.random.default_rng(0)
+>>> X = rng.standard_normal((100, 20))
+>>> problem = sparsopt.LeastSquares(X, X[:, 3] - 2 * X[:, 7])
+>>> result = sparsopt.solve(problem, k=2)
+>>> result.x.round(3)[[3, 7]]
+array([ 1., -2.])
 
 A method is a tuple of stages made of moves (which coordinates?) and fits (which values?); `sparsopt.catalogue` holds
 the published ones, `sparsopt.run` executes any of them, and `nets` runs the same objects on neural networks.
+
+Everything is imported when it is first asked for, so `import sparsopt` costs next to nothing.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sparsopt import catalogue, certificates, errors, exact, fits, judges, moves, schedules, subset_sum, support
+    from sparsopt.errors import (
+        CheckpointError,
+        DataError,
+        InvalidInput,
+        InvalidResult,
+        MissingCapability,
+        NotFinite,
+        SparsoptError,
+    )
+    from sparsopt.method import Method, Phase, Stage, run
+    from sparsopt.problems import LeastSquares, Logistic, Quadratic, check_problem
+    from sparsopt.result import Result, Status
+    from sparsopt.solvers import methods, solve
+    from sparsopt.state import Layout, State
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "InvalidInput",
+    "InvalidResult",
+    "Layout",
+    "LeastSquares",
+    "Logistic",
+    "Method",
+    "MissingCapability",
+    "NotFinite",
+    "Phase",
+    "Quadratic",
+    "Result",
+    "SparsoptError",
+    "Stage",
+    "State",
+    "Status",
+    "catalogue",
+    "certificates",
+    "check_problem",
+    "errors",
+    "exact",
+    "fits",
+    "judges",
+    "methods",
+    "moves",
+    "run",
+    "schedules",
+    "solve",
+    "subset_sum",
+    "support",
+]
+
+_HOMES = {
+    "errors": ("CheckpointError DataError InvalidInput InvalidResult MissingCapability NotFinite SparsoptError"),
+    "method": "Method Phase Stage run",
+    "problems": "LeastSquares Logistic Quadratic check_problem",
+    "result": "Result Status",
+    "solvers": "methods solve",
+    "state": "Layout State",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'sparsopt' has no attribute '{name}'")
+    module = importlib.import_module(f"sparsopt.{_HOME.get(name, name)}")
+    value = getattr(module, name) if name in _HOME else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

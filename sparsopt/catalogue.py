@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.fits import (
     Average,
     CoordinateStep,
@@ -101,8 +102,10 @@ def fully_corrective(
     until |S| = k:  S += the m coordinates of largest gain;  x = argmin f on S
 
     Each step: D+ <= (1 - lambda / (beta |S* minus S|)) D, so k >= s (beta/lambda) log(D_0/eps) reaches eps; for
-    every w, k >= 2 beta |w|_1^2 / eps does too (beta = max_j h_j; with normalised columns the rule takes the best h-scaled one).
+    every w, k >= 2 beta |w|_1^2 / eps does too (beta = max_j h_j).
     """
+    if m < 1:
+        raise InvalidInput(f"fully_corrective: m = {m} adds nothing; give m >= 1")
     sizes = [(m, k // m), (k % m, 1)]
     stages = tuple(Stage((Phase(Add(size, by, structure), fit),), rounds) for size, rounds in sizes if size * rounds)
     return Method("fully-corrective", stages, f"{SSZ}, Algorithm 2")
@@ -293,6 +296,11 @@ def randomised(k: int) -> Method:
 
 def _radius(problem: Any) -> float:
     """The l1 norm of the unrestricted minimiser: the smallest ball that loses nothing."""
+    if not hasattr(problem, "minimise_on"):
+        raise MissingCapability(
+            f"frank-wolfe by name takes its radius from minimise_on(), which {type(problem).__name__} does not have; "
+            "give a radius: method=sparsopt.catalogue.frank_wolfe(k, radius)"
+        )
     everywhere = Everything()(problem, problem.start(0))
     return float(abs(problem.minimise_on(everywhere, None)[0]).sum())
 

@@ -22,6 +22,10 @@ class NotFinite(SparsoptError, ArithmeticError):
     """A number became NaN or infinite where the mathematics needs a finite one."""
 
 
+class InvalidResult(SparsoptError, RuntimeError):
+    """A method returned what it must not (too many coordinates, weights off its support): not the input's fault."""
+
+
 class DataError(SparsoptError, OSError):
     """A data file is missing, truncated or corrupt: names the file, what was expected and what was found."""
 

@@ -64,6 +64,10 @@ class Method:
         source = "; ".join(text for text in (self.source, other.source) if text)
         return Method(f"{self.name} + {other.name}", self.stages + other.stages, source)
 
+    def solve(self, problem: Any, k: int, seed: int) -> Result:
+        """`run` from the problem's start: what `sparsopt.solve` asks of a solver. k is in the parts already."""
+        return run(self, problem, problem.start(seed))
+
 
 def parts(thing: Any) -> Iterator[Any]:
     """Every frozen dataclass inside a method, itself included, and every plain function."""
@@ -223,10 +227,10 @@ def _square(array: Any) -> float:
 
 
 def _same(one: tuple[Any, ...], two: tuple[Any, ...]) -> bool:
-    """The same support, and numbers that agree to rounding."""
+    """The same support, and numbers that agree to rounding. (A norm that overflows agrees with nothing.)"""
     if one[1] != two[1] or len(one[2]) != len(two[2]):
         return False
     return all(
-        abs(a - b) <= ROUNDING * max(norm_a, norm_b) and abs(norm_a - norm_b) <= ROUNDING * max(norm_a, norm_b)
+        math.isfinite(norm_a) and max(abs(a - b), abs(norm_a - norm_b)) <= ROUNDING * norm_a
         for (norm_a, a), (norm_b, b) in zip(one[2], two[2], strict=True)
     )

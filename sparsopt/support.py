@@ -220,18 +220,16 @@ def group_norms(score: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def everything(like: Array) -> Mask:
     """The full support, of the library and on the device of `like`."""
-    return _filled(like, True)
+    if isinstance(like, np.ndarray):
+        return np.ones(like.shape[0], dtype=bool)
+    return like.new_ones((like.shape[0],), dtype=_torch_bool())
 
 
 def nothing(like: Array) -> Mask:
     """The empty support, of the library and on the device of `like`."""
-    return _filled(like, False)
-
-
-def _filled(like: Array, value: bool) -> Mask:
     if isinstance(like, np.ndarray):
-        return np.full(like.shape[0], value)
-    return like.new_full((like.shape[0],), value, dtype=_torch_bool())
+        return np.zeros(like.shape[0], dtype=bool)
+    return like.new_zeros((like.shape[0],), dtype=_torch_bool())
 
 
 def _torch_bool() -> Any:

@@ -1,0 +1,203 @@
+"""Solving by name: what is not a method but a plain function around `run`.
+
+`solve` checks what it was given, runs a method (or anything with a `solve` of its own), checks what came back, and
+attaches the certificates. `auto` is a small portfolio.
+
+>>> from sparsopt.problems import Quadratic
+>>> problem = Quadratic(np.diag([1.0, 1.0, 4.0]), np.array([3.0, -2.0, 1.0]))
+>>> solve(problem, 1).x
+array([3., 0., 0.])
+>>> solve(problem, 1, method="opm")
+Traceback (most recent call last):
+...
+sparsopt.errors.InvalidInput: unknown method 'opm'; did you mean omp?
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from sparsopt import catalogue
+from sparsopt import support as sp
+from sparsopt.errors import InvalidInput, InvalidResult, MissingCapability
+from sparsopt.fits import Exact, Restrict
+from sparsopt.method import Method, Phase, Stage, check, run
+from sparsopt.moves import Everything
+from sparsopt.names import lookup
+from sparsopt.result import Result, Status
+from sparsopt.state import State
+
+__all__ = ["Auto", "Solver", "methods", "solve"]
+
+
+class Solver(Protocol):
+    """What `solve` accepts beside a name: a `Method`, or any object like this."""
+
+    def solve(self, problem: Any, k: int, seed: int) -> Result: ...
+
+
+def solve(problem: Any, k: int, method: str | Solver = "auto", seed: int = 0) -> Result:
+    """Minimise f(x) over vectors x with at most k non-zeros.
+
+    problem   LeastSquares, Logistic, Quadratic, or anything with their methods
+    k         how many coordinates may be non-zero. k = 0 gives the zero vector; k >= n the unrestricted minimiser,
+              with the status CLIPPED
+    method    a name out of `methods()`, a Method (built for this k), or any object with .solve(problem, k, seed)
+    seed      of methods that draw random numbers
+
+    The result's support has at most k coordinates, and x is zero off it: a method that breaks this raises
+    `InvalidResult`. Value, lower bound and gap are recomputed from (problem, x, k), never taken from the method.
+    Raises `InvalidInput` for a k, seed or method that make no sense, `MissingCapability` where problem and method do
+    not fit together.
+    """
+    _check_problem(problem)
+    k, seed = _natural(k, "k"), _natural(seed, "seed")
+    solver = _solver(method)
+    n = problem.layout.n
+    if k == 0:
+        solver = Method("zero", ())
+    elif k >= n:
+        solver = Method("unrestricted", (Stage((Phase(Everything(), Exact()),)),))
+    result = _closed(solver.solve(problem, k, seed), min(k, n))
+    if k >= n:
+        result = dataclasses.replace(result, status=Status.CLIPPED)
+    return _certified(problem, result, min(k, n))
+
+
+def methods() -> dict[str, str]:
+    """The names that `solve` takes, each with what it stands for in one line."""
+    return {name: _first_line(solver.describes) for name, solver in SOLVERS.items()}
+
+
+def _first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+# ---- what a name stands for ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Named:
+    """A catalogue entry, built for the problem and k at hand."""
+
+    describes: Callable[..., Method]
+    build: Callable[[int, Any], Method]
+
+    def solve(self, problem: Any, k: int, seed: int) -> Result:
+        return self.build(k, problem).solve(problem, k, seed)
+
+
+@dataclass(frozen=True)
+class Auto:
+    """A small portfolio: OMP and HTP, then replacement from the better of the two.
+
+    Replacement only accepts what lowers f, so the result is no worse than either. Starts that the problem does not
+    support (no smoothness for HTP, say) are left out.
+    """
+
+    name: str = "auto"
+
+    @property
+    def describes(self) -> type[Auto]:
+        return Auto
+
+    def solve(self, problem: Any, k: int, seed: int) -> Result:
+        began = time.perf_counter()
+        first = min(self._starts(problem, k, seed), key=lambda result: problem.value(result.x))
+        longer = catalogue.replacement(k, start=first.method)
+        last = run(longer, problem, first.state, trace=first.trace)  # goes on where the start has ended
+        seconds = time.perf_counter() - began
+        return dataclasses.replace(last, status=Status.BEST_OF_SEVERAL, method=self, seconds=seconds)
+
+    def _starts(self, problem: Any, k: int, seed: int) -> list[Result]:
+        state = problem.start(seed)
+        found, missing = [], []
+        for method in (catalogue.omp(k), catalogue.htp(k)):
+            try:
+                check(method, problem, state)
+            except MissingCapability as error:
+                missing.append(error)
+            else:
+                found.append(run(method, problem, state))
+        if not found:
+            raise missing[0]
+        return found
+
+
+SOLVERS: dict[str, Any] = {"auto": Auto()} | {
+    name: Named(getattr(catalogue, name.replace("-", "_")), build) for name, build in catalogue.METHODS.items()
+}
+
+
+def _solver(method: Any) -> Solver:
+    if isinstance(method, str):
+        return lookup(SOLVERS, method, "method")
+    if not hasattr(method, "solve"):
+        raise InvalidInput(
+            f"method is {method!r}; a name out of sparsopt.methods(), a Method such as sparsopt.catalogue.iht(10), or "
+            "an object with .solve(problem, k, seed) is needed"
+        )
+    return method
+
+
+# ---- what comes in, what goes out ----------------------------------------------------------------------------------
+
+
+def _natural(number: Any, name: str) -> int:
+    """A non-negative integer; booleans and floats are more likely a slip than a size."""
+    example = "the number of coordinates that may be non-zero" if name == "k" else "for example 0"
+    wanted = f"a non-negative integer is needed ({example})"
+    if isinstance(number, (bool, np.bool_)):
+        raise InvalidInput(f"{name} = {number} is a truth value; {wanted}")
+    try:
+        value = operator.index(number)
+    except TypeError:
+        raise InvalidInput(f"{name} = {number!r} is no integer; {wanted}") from None
+    if value < 0:
+        raise InvalidInput(f"{name} = {value} is negative; {wanted}")
+    return value
+
+
+def _check_problem(problem: Any) -> None:
+    missing = [name for name in ("layout", "start", "open", "at", "value") if not hasattr(problem, name)]
+    if missing:
+        raise MissingCapability(
+            f"solve needs a problem, but {type(problem).__name__} has no {', '.join(missing)}; "
+            "LeastSquares(X, y), Logistic(X, y) and Quadratic(H, c) are ready-made"
+        )
+
+
+def _closed(result: Result, k: int) -> Result:
+    """A run that diverged in mid-round leaves a dense iterate: its k largest weights are returned, restricted.
+
+    Every other result is as the method returned it.
+    """
+    if result.status is not Status.NOT_FINITE:
+        return result
+    state: State = result.state
+    if sp.count(state.support) > k:
+        state = state.but(support=sp.top(abs(state.x), k, state.support))
+    return dataclasses.replace(result, state=Restrict()(None, state))
+
+
+def _certified(problem: Any, result: Result, k: int) -> Result:
+    from sparsopt.certificates import Certificates
+
+    name = getattr(result.method, "name", type(result.method).__name__)
+    size, stray = sp.count(result.support), sp.count((result.x != 0) & ~result.support)
+    if size > k:
+        raise InvalidResult(
+            f"method '{name}' returned a support of {size} coordinates for k = {k}; was it built for another k?"
+        )
+    if stray:
+        raise InvalidResult(
+            f"method '{name}' returned {stray} non-zero weights off its support: a defect of the method"
+        )
+    return dataclasses.replace(result, certificates=Certificates(problem, result.x, result.support, k))
