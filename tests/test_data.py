@@ -173,6 +173,11 @@ def test_cifar_records(data):
             formats.read_cifar10(bad, "batch", 3)
 
 
+def test_ten_is_no_digit():
+    with pytest.raises(DataError, match=r"expected labels 0\.\.9, found 10 in record 1 \(1 such records\)"):
+        formats.read_cifar10(cifar_bytes(np.array([9, 10, 0])), "batch", 3)
+
+
 # ---- archives -------------------------------------------------------------------------------------------------------
 
 MEMBERS = {"folder/a.bin": bytes(range(200)), "folder/b.bin": bytes(range(100, 220))}
@@ -184,7 +189,7 @@ def tar_bytes(members: list[tuple[str, bytes, bytes]], mode: str = "w:gz") -> by
     with tarfile.open(fileobj=out, mode=mode) as tar:
         for name, content, kind in members:
             info = tarfile.TarInfo(name)
-            info.size, info.type, info.linkname = len(content), kind, "/etc/passwd"
+            info.size, info.type, info.linkname = len(content), kind, "folder/b.bin"
             tar.addfile(info, io.BytesIO(content))
     return out.getvalue()
 
@@ -208,6 +213,7 @@ def test_members_are_read_and_strangers_left_alone(tmp_path, mode):
     [
         ([("folder/a.bin", b"", tarfile.SYMTYPE)], "a link, folder or device"),
         ([("folder/a.bin", b"", tarfile.LNKTYPE)], "a link, folder or device"),
+        ([("folder/a.bin", MEMBERS["folder/a.bin"], tarfile.LNKTYPE)], "a link, folder or device of 200 bytes"),
         ([("folder/a.bin", b"", tarfile.CHRTYPE)], "a link, folder or device"),
         ([("folder/a.bin", b"short", tarfile.REGTYPE)], "a file of 5 bytes"),
         (regular(MEMBERS) + regular(MEMBERS), "again"),
@@ -380,6 +386,15 @@ def test_download_once_with_checksum(server, own_cache, monkeypatch, name):
     for each in remotes:
         (folder / each).unlink()
     assert torch.equal(nets.data.load(name).images, first.images)  # the second time from the cache
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_unpacked_files_in_the_cache_need_no_network(own_cache, monkeypatch, name):
+    source, files = small_idx()[:2] if name == "mnist" else small_cifar()
+    monkeypatch.setitem(CATALOGUE, name, source)
+    monkeypatch.setattr("pooch.retrieve", None)
+    write(own_cache / source.folders[0], {file: files[file] for file in source.files})
+    assert nets.data.load(name).classes == 10
 
 
 def test_unknown_name():
@@ -658,11 +673,12 @@ def test_all_outcomes_of_augmentation_are_equally_likely():
 
 def test_augmentation_can_be_switched_and_varies_with_the_step():
     data = image_set(n=16, augmentation=AUGMENTED)
-    plain, own = Batches(data, 16, 0, augmentation=Augmentation()), Batches(data, 16, 0)
-    assert torch.equal(plain.rows(3), own.rows(3))
+    plain = Batches(data, 16, 0, augmentation=Augmentation())
+    assert torch.equal(plain.rows(3), Batches(data, 16, 0).rows(3))
     in_order = [plain.at(step)[0][plain.rows(step).argsort()] for step in range(4)]
     assert all(torch.equal(in_order[0], other) for other in in_order[1:])
-    crops = [own.at(step)[0][own.rows(step).argsort()] for step in range(4)]
+    same = from_arrays(some_bytes((1, 2, 5, 5), 0).repeat(16, axis=0), np.zeros(16, int), augmentation=AUGMENTED)
+    crops = [Batches(same, 16, 0).at(step)[0] for step in range(4)]
     assert all(not torch.equal(crops[0], other) for other in crops[1:])
 
 
