@@ -1,0 +1,16 @@
+"""Convex problems: a loss, the data it is about, and what the methods may ask of it.
+
+>>> from sparsopt.problems import LeastSquares, check_problem
+>>> X = np.random.default_rng(0).standard_normal((30, 5))
+>>> problem = LeastSquares(X, X[:, 0], ridge=0.1)
+>>> check_problem(problem).ok
+True
+"""
+
+from sparsopt.problems.base import Problem
+from sparsopt.problems.check import Report, check_problem
+from sparsopt.problems.least_squares import LeastSquares
+from sparsopt.problems.logistic import Logistic
+from sparsopt.problems.quadratic import Quadratic
+
+__all__ = ["LeastSquares", "Logistic", "Problem", "Quadratic", "Report", "check_problem"]

@@ -1,0 +1,97 @@
+"""What every convex problem has in common, and the memory of one run.
+
+A loss of your own derives from `Problem` and gives `value(x)` and `gradient(x)`; each further capability opens more
+methods: `minimise_on` (fully corrective methods), `curvature` (gains), `smoothness` (gradient steps),
+`hessian_product` (normalised steps), `strong_convexity` (lower bounds). What is missing is reported by name.
+
+>>> class Distance(Problem):
+...     def __init__(self, target): super().__init__(len(target)); self.target = target
+...     def value(self, x): return float((x - self.target) @ (x - self.target)) / 2
+...     def gradient(self, x): return x - self.target
+...     def smoothness(self, s=None): return 1.0
+>>> Distance(np.array([3.0, 1.0])).value(np.array([1.0, 1.0]))
+2.0
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+
+from sparsopt.state import Array, Layout, State
+
+__all__ = ["Last", "Problem"]
+
+
+class Problem:
+    """A convex f on R^p. An oracle of the run loop, and the function itself, as nothing but x can change it.
+
+    p: the number of coordinates; dtype: of x. A problem is stateless, so threads may share it; what `open` returns
+    remembers what it computed, belongs to one run, and to one thread.
+    """
+
+    layout: Layout
+    dtype: Any = np.float64
+    _memo: Any = None
+
+    def __init__(self, p: int, dtype: Any = np.float64) -> None:
+        self.layout, self.dtype = Layout.single(p), np.dtype(dtype)
+
+    @property
+    def p(self) -> int:
+        """The number of coordinates."""
+        return self.layout.n
+
+    def start(self, seed: int = 0) -> State:
+        """x = 0 on the empty support."""
+        return State(np.zeros(self.p, self.dtype), np.zeros(self.p, dtype=bool), seed)
+
+    def open(self) -> Self:
+        """The same problem with a private memory, for one run."""
+        opened = copy.copy(self)
+        opened._memo = self.memory()
+        return opened
+
+    def memory(self) -> Any:
+        """An empty memory, where the problem uses one."""
+        return None
+
+    def at(self, state: State) -> Self:
+        """f at a state: the problem itself."""
+        return self
+
+    def intercept(self, x: Array) -> float:
+        """The unpenalised intercept that minimises f at x; 0 where the model has none."""
+        return 0.0
+
+    def floor(self) -> float:
+        """A number that f never goes below; -inf where none is known."""
+        return -np.inf
+
+    def rounding(self, x: Array) -> tuple[float, Array]:
+        """Bounds on the rounding errors of value(x) and of each entry of gradient(x).
+
+        Lower bounds subtract them. A loss that does not know them says infinity, and then has no certificates.
+        """
+        return np.inf, np.full(self.p, np.inf)
+
+
+class Last:
+    """What was last computed at a point. Points are compared by content, so changing x in place does no harm."""
+
+    __slots__ = ("found", "x")
+
+    def __init__(self) -> None:
+        self.x: Array = np.empty(0)
+        self.found: Any = None
+
+    def get(self, x: Array) -> Any:
+        """What is known at x, or None."""
+        return self.found if x.shape == self.x.shape and np.array_equal(x, self.x) else None
+
+    def put(self, x: Array, found: Any) -> Any:
+        """Remembers `found` at x, and returns it."""
+        self.x, self.found = x.copy(), found
+        return found

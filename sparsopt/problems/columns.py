@@ -1,0 +1,135 @@
+"""Columns that a run has used, with their inner products: what makes minimising on a support cheap.
+
+A collection grows by the columns that a support asks for and keeps their weighted Gram matrix, so that a greedy step
+costs O(n k) here, and everything else in it is the one product A' r. It starts afresh when it would outgrow the
+supports it serves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsopt.state import Array
+
+__all__ = ["DenseColumns", "SparseColumns"]
+
+ROOM = 256  # columns kept although no present support needs them
+
+
+class Columns:
+    """Slots 0, 1, ... hold columns; `slot[j]` is the slot of column j, or -1. One run, one thread."""
+
+    def __init__(self, design: Any) -> None:
+        self.design = design
+        self.clear(8)
+
+    def clear(self, room: int) -> None:
+        """Forgets everything."""
+        self.slot = np.full(self.design.p, -1)
+        self.index = np.empty(0, dtype=np.intp)
+        self.products = np.empty((room, room))
+
+    def slots(self, indices: Array) -> Array:
+        """The slots of these columns, which are fetched if they are not here yet."""
+        found = self.slot[indices]
+        new = indices[found < 0]
+        if new.size == 0:
+            return found
+        if self.index.size + new.size > 2 * indices.size + ROOM:
+            self.clear(2 * indices.size)
+            new = indices
+        self._append(new)
+        return self.slot[indices]
+
+    def arrange(self, indices: Array) -> Array:
+        """These columns in the order of their slots, so that they lie side by side where possible."""
+        return indices[np.argsort(self.slots(indices))]
+
+    def _append(self, new: Array) -> None:
+        before = self.index.size
+        total = before + new.size
+        self.slot[new] = np.arange(before, total)
+        self.index = np.concatenate([self.index, new])
+        if total > self.products.shape[0]:
+            grown = np.empty((2 * total, 2 * total))
+            grown[:before, :before] = self.products[:before, :before]
+            self.products = grown
+        cross = self._cross(before, total)
+        self.products[:total, before:total] = cross
+        self.products[before:total, :before] = cross[:before].T
+
+    def gram(self, slots: Array) -> Array:
+        """A_S'WA_S, (k, k)."""
+        return self.products[np.ix_(slots, slots)]
+
+    def _cross(self, before: int, total: int) -> Array:
+        raise NotImplementedError
+
+
+class DenseColumns(Columns):
+    """Columns of a dense design, side by side in memory."""
+
+    def clear(self, room: int) -> None:
+        super().clear(room)
+        self.block = np.empty((self.design.n, room), order="F")
+
+    def _cross(self, before: int, total: int) -> Array:
+        if total > self.block.shape[1]:
+            grown = np.empty((self.design.n, 2 * total), order="F")
+            grown[:, :before] = self.block[:, :before]
+            self.block = grown
+        new = self.design.take(self.index[before:total])
+        self.block[:, before:total] = new
+        return self.block[:, :total].T @ (new * self.design.shares[:, None])
+
+    def take(self, slots: Array) -> Array:
+        """A_S, (n, k); a view where the slots are the first ones in order."""
+        if np.array_equal(slots, np.arange(slots.size)):
+            return self.block[:, : slots.size]
+        return self.block[:, slots]
+
+    def dot(self, slots: Array, x: Array) -> Array:
+        """A_S x, (n,). Runs over unused slots rather than copying columns together."""
+        full = np.zeros(self.index.size)
+        full[slots] = x
+        return self.block[:, : full.size] @ full
+
+    def tdot(self, slots: Array, r: Array) -> Array:
+        """A_S' r, (k,)."""
+        return (r @ self.block[:, : self.index.size])[slots]
+
+    def weighted_gram(self, slots: Array, weight: Array) -> Array:
+        """A_S' diag(weight) A_S, (k, k)."""
+        A = self.take(slots)
+        return A.T @ (A * weight[:, None])
+
+
+class SparseColumns(Columns):
+    """Columns of a sparse design: only their names and inner products are kept."""
+
+    def _cross(self, before: int, total: int) -> Array:
+        mean = self.design.mean[self.index]
+        A = self._raw(self.index)
+        new = A[:, before:].multiply(self.design.shares[:, None]).tocsc()
+        cross = (A.T @ new).toarray() - np.outer(mean, mean[before:])
+        cross[np.arange(before, total), np.arange(total - before)] = self.design.variance[self.index[before:]]
+        return cross
+
+    def _raw(self, indices: Array) -> Any:
+        return self.design.X[:, indices].astype(np.float64, copy=False)
+
+    def dot(self, slots: Array, x: Array) -> Array:
+        return self.design.part(self.index[slots], x)
+
+    def tdot(self, slots: Array, r: Array) -> Array:
+        indices = self.index[slots]
+        return self._raw(indices).T @ r - self.design.mean[indices] * r.sum()
+
+    def weighted_gram(self, slots: Array, weight: Array) -> Array:
+        indices = self.index[slots]
+        A, mean = self._raw(indices), self.design.mean[indices]
+        sums = A.T @ weight
+        product = (A.T @ A.multiply(weight[:, None]).tocsc()).toarray()
+        return product - np.outer(sums, mean) - np.outer(mean, sums) + weight.sum() * np.outer(mean, mean)

@@ -1,0 +1,248 @@
+"""The matrix of a linear model, dense or sparse, weighted and centred without being changed or copied.
+
+With row shares w (they sum to one) and column means m = sum_i w_i x_i, a design stands for A = X - 1 m' when centred
+(which is what profiling out an intercept comes to), else for A = X; centring a sparse matrix stays implicit.
+
+>>> A = Dense(np.array([[1.0, 5.0], [3.0, 5.0]]), np.float64(1 / 2), centred=True)
+>>> A.dot(np.array([1.0, 1.0])), A.variance
+(array([-1.,  1.]), array([1., 0.]))
+
+Small blocks (columns, means, Grams) are computed in float64 whatever the type of X; full products use the type of X.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sparsopt.problems.columns import DenseColumns, SparseColumns
+from sparsopt.problems.spectrum import extremes, outer_norm
+from sparsopt.state import Array
+
+__all__ = ["Dense", "Design", "Sparse", "design"]
+
+CONSTANT = 1e-24  # a column whose variance is below this share of its second moment is constant up to rounding
+RANK = 1e-7  # sparse X: singular values below this share of the largest count as zero
+BLOCK = 1 << 21  # numbers a block of a blocked pass holds
+
+
+def design(X: Any, weight: Array, centred: bool) -> Design:
+    """The design of a checked matrix."""
+    return (Sparse if hasattr(X, "tocsc") else Dense)(X, weight, centred)
+
+
+class Design:
+    """A = X - 1 m' (centred) or X, with row shares `weight`: a number or (n,). Immutable, so threads may share it."""
+
+    columns_type: Any
+
+    def __init__(self, X: Any, weight: Array, centred: bool) -> None:
+        self.X, self.weight, self.centred = X, weight, centred
+        self.n, self.p = X.shape
+        self.dtype = X.dtype
+
+    def columns(self) -> Any:
+        """An empty collection of columns with their inner products."""
+        return self.columns_type(self)
+
+    @cached_property
+    def shares(self) -> Array:
+        """The row shares as a vector (n,)."""
+        return np.broadcast_to(self.weight, (self.n,))
+
+    @cached_property
+    def second(self) -> Array:
+        """Second moments sum_i w_i x_ij^2, (p,)."""
+        return self._spread + self.mean**2 if self.centred else self._spread
+
+    @cached_property
+    def variance(self) -> Array:
+        """sum_i w_i a_ij^2, (p,): exactly 0 where a column is constant up to rounding."""
+        return np.where(self._spread > CONSTANT * self.second, self._spread, 0.0)
+
+    @cached_property
+    def mean(self) -> Array:
+        """Weighted means of the columns, zeros if not centred, (p,)."""
+        return self._means() if self.centred else np.zeros(self.p)
+
+    @cached_property
+    def _spread(self) -> Array:
+        raise NotImplementedError
+
+    def _means(self) -> Array:
+        raise NotImplementedError
+
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """A lower and an upper bound on the eigenvalues of A'WA; see `spectrum.extremes`."""
+        return extremes(self)
+
+    def outer_bound(self) -> float:
+        """The largest row sum of |A'WA| is at most this: max_j sum_i w_i |a_ij| sum_l |a_il|."""
+        return outer_norm(self)
+
+    def dot(self, x: Array) -> Array:
+        """A x, (n,) float64. Touches only the columns where x is not zero if those are few."""
+        active = np.flatnonzero(x)
+        if active.size * 8 <= self.p:
+            return self.part(active, x[active])
+        return self.X @ x.astype(self.dtype, copy=False) - float(self.mean @ x)
+
+    def part(self, indices: Array, x: Array) -> Array:
+        """The columns of A with these indices times x, (n,) float64."""
+        raise NotImplementedError
+
+    def tdot(self, r: Array) -> Array:
+        """A' r, (p,): the one full product of a gradient."""
+        product = self.X.T @ r.astype(self.dtype, copy=False)
+        return product - self.mean * r.sum() if self.centred else product
+
+    def gram(self) -> Array:
+        """A'WA, (p, p) float64."""
+        raise NotImplementedError
+
+    def outer(self) -> Array:
+        """W^1/2 A A' W^1/2, (n, n) float64."""
+        raise NotImplementedError
+
+    def gram_columns(self, indices: Array) -> Array:
+        """A'WA[:, indices], (p, k) float64."""
+        raise NotImplementedError
+
+    def least_norm(self, target: Array, ridge: float) -> Array:
+        """The x of least norm among the minimisers of |target - A x|_W^2 + ridge |x|^2, (p,) float64."""
+        raise NotImplementedError
+
+    def restricted(self, indices: Array) -> Design:
+        """The design with these columns only."""
+        return self if indices.size == self.p else type(self)(self.X[:, indices], self.weight, self.centred)
+
+    def absolute(self) -> Design:
+        """|X| with the same shares, not centred: what norm bounds need."""
+        return type(self)(abs(self.X), self.weight, False)
+
+
+class Dense(Design):
+    """A NumPy matrix, in either order."""
+
+    columns_type = DenseColumns
+
+    def _means(self) -> Array:
+        if np.ndim(self.weight):
+            return np.asarray(self.weight @ self.X, dtype=np.float64)
+        return self.X.mean(axis=0, dtype=np.float64)
+
+    @cached_property
+    def _spread(self) -> Array:
+        total = np.zeros(self.p)
+        for rows in self._row_blocks():
+            block = self.X[rows]
+            if self.centred:
+                block = block - self.mean
+            if np.ndim(self.weight):
+                total += np.einsum("i,ij,ij->j", self.weight[rows], block, block, dtype=np.float64)
+            else:
+                total += np.einsum("ij,ij->j", block, block, dtype=np.float64) * self.weight
+        return total
+
+    def _row_blocks(self) -> Iterator[slice]:
+        step = max(1, BLOCK // self.p)
+        return (slice(start, start + step) for start in range(0, self.n, step))
+
+    def take(self, indices: Array) -> Array:
+        """Columns of A, (n, k) float64 in column order. Constant ones are exactly zero when centred."""
+        block = np.asfortranarray(self.X[:, indices], dtype=np.float64)
+        if self.centred:
+            block = block - self.mean[indices]
+            block[:, self.variance[indices] == 0] = 0.0
+        return block
+
+    def part(self, indices: Array, x: Array) -> Array:
+        return self.take(indices) @ x.astype(np.float64, copy=False)
+
+    def gram(self) -> Array:
+        """Summed over blocks of rows: one large A'A has crashed BLAS libraries."""
+        total = np.zeros((self.p, self.p))
+        for rows in self._row_blocks():
+            block = (self.X[rows] - self.mean) * np.sqrt(self.shares[rows])[:, None]
+            total += block.T @ block
+        return total
+
+    def outer(self) -> Array:
+        total, scale = np.zeros((self.n, self.n)), np.sqrt(self.shares)[:, None]
+        step = max(1, BLOCK // self.n)
+        for start in range(0, self.p, step):
+            block = self.take(np.arange(start, min(start + step, self.p))) * scale
+            total += block @ block.T
+        return total
+
+    def gram_columns(self, indices: Array) -> Array:
+        block = self.take(indices) * self.shares[:, None]
+        product = self.X.T @ block.astype(self.dtype, copy=False)
+        return np.asarray(product - np.outer(self.mean, block.sum(axis=0)), dtype=np.float64)
+
+    def least_norm(self, target: Array, ridge: float) -> Array:
+        root = np.sqrt(self.shares)
+        U, s, Vt = np.linalg.svd(self.take(np.arange(self.p)) * root[:, None], full_matrices=False)
+        used = s > s[0] * np.finfo(float).eps * max(self.n, self.p)
+        return Vt[used].T @ ((U[:, used].T @ (root * target)) * (s[used] / (s[used] ** 2 + ridge)))
+
+
+class Sparse(Design):
+    """A scipy CSC matrix. It is never made dense, and never centred explicitly."""
+
+    columns_type = SparseColumns
+
+    def _means(self) -> Array:
+        return np.asarray(self.X.T @ self.shares, dtype=np.float64)
+
+    @cached_property
+    def _spread(self) -> Array:
+        """Stored entries about their mean, plus the squared mean for those not stored: no cancellation."""
+        owner = np.repeat(np.arange(self.p), np.diff(self.X.indptr))
+        weight = self.shares[self.X.indices]
+        deviation = self.X.data - self.mean[owner]
+        stored = np.bincount(owner, weights=weight * deviation**2, minlength=self.p)
+        missing = 1.0 - np.bincount(owner, weights=weight, minlength=self.p)
+        full = np.diff(self.X.indptr) == self.n
+        return stored + np.where(full, 0.0, np.maximum(missing, 0.0)) * self.mean**2
+
+    def part(self, indices: Array, x: Array) -> Array:
+        x = x.astype(np.float64, copy=False)
+        return self.X[:, indices] @ x - float(self.mean[indices] @ x)
+
+    def gram(self) -> Array:
+        X = self.X.astype(np.float64, copy=False)
+        product = (X.T @ X.multiply(self.shares[:, None]).tocsc()).toarray()
+        return product - np.outer(self.mean, self.mean)
+
+    def outer(self) -> Array:
+        X, scale = self.X.astype(np.float64, copy=False), np.sqrt(self.shares)
+        shift = X @ self.mean
+        product = (X @ X.T).toarray()
+        product += float(self.mean @ self.mean) - shift[:, None] - shift[None, :]
+        return product * scale[:, None] * scale[None, :]
+
+    def gram_columns(self, indices: Array) -> Array:
+        X = self.X.astype(np.float64, copy=False)
+        product = (X.T @ X[:, indices].multiply(self.shares[:, None]).tocsc()).toarray()
+        return product - np.outer(self.mean, self.mean[indices])
+
+    def least_norm(self, target: Array, ridge: float) -> Array:
+        """From the eigenvalues of the smaller Gram, which sees singular values above `RANK` of the largest."""
+        root = np.sqrt(self.shares)
+        if self.p <= self.n:
+            values, Q = _positive(self.gram())
+            return Q @ ((Q.T @ self.tdot(self.shares * target)) / (values + ridge))
+        values, Q = _positive(self.outer())
+        return self.tdot(root * (Q @ ((Q.T @ (root * target)) / (values + ridge))))
+
+
+def _positive(gram: Array) -> tuple[Array, Array]:
+    """The eigenpairs of a Gram matrix that are positive beyond rounding."""
+    values, vectors = np.linalg.eigh(gram)
+    used = values > max(values[-1], 0.0) * RANK**2
+    return values[used], vectors[:, used]

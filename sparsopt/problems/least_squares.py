@@ -1,0 +1,205 @@
+"""Least squares, |y - X w|^2 / (2 n) + ridge/2 |w|^2, with optional sample weights and an unpenalised intercept.
+
+>>> problem = LeastSquares(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), np.array([3.0, 1.0, 0.0]))
+>>> x, value = problem.minimise_on(np.array([True, False]), None)
+>>> x, round(value, 6)
+(array([3., 0.]), 0.166667)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sparsopt.problems.base import Last, Problem
+from sparsopt.problems.designs import design
+from sparsopt.problems.factor import Factor
+from sparsopt.problems.inputs import check_matrix, check_ridge, check_support, check_vector, check_weights
+from sparsopt.problems.spectrum import EPS, EXACT, restricted_extremes
+from sparsopt.state import Array, Mask
+
+__all__ = ["LeastSquares"]
+
+REFINEMENTS = 3
+
+
+class Memory:
+    """What one run keeps: columns with inner products, a factor, the last residual and gradient."""
+
+    def __init__(self, problem: LeastSquares) -> None:
+        self.columns = problem.design.columns()
+        self.factor = Factor()
+        self.residual, self.gradient = Last(), Last()
+
+
+class LeastSquares(Problem):
+    """f(w) = min_b sum_i s_i (y_i - x_i'w - b)^2 / (2 sum_i s_i) + ridge/2 |w|^2; b = 0 unless intercept.
+
+    X: (n, p) NumPy array (float64 or float32, not copied; other numbers become float64) or scipy.sparse matrix, which
+    is never made dense. y: (n,). sample_weight: (n,) s_i >= 0; a weight of 2 is a row that occurs twice. Do not
+    change X while the problem is in use. Raises `InvalidInput`.
+
+    `minimise_on` solves the normal equations on the support by a Cholesky factor that grows with it and refines the
+    solution by residuals; where columns are dependent, it returns the minimiser of least norm by a singular value
+    decomposition (sparse X: by eigenvalues of the Gram, which see singular values above 1e-7 of the largest).
+    """
+
+    def __init__(self, X: Any, y: Any, ridge: float = 0.0, intercept: bool = False, sample_weight: Any = None) -> None:
+        X = check_matrix(X)
+        n, p = X.shape
+        super().__init__(p, X.dtype)
+        y = check_vector(y, n)
+        self.ridge = check_ridge(ridge)
+        self.design = design(X, check_weights(sample_weight, n), bool(intercept))
+        self.centre = float((self.design.shares * y).sum()) if intercept else 0.0
+        self.target = y - self.centre
+
+    def __repr__(self) -> str:
+        n, p = self.design.X.shape
+        return f"LeastSquares(n={n}, p={p}, ridge={self.ridge:g}, intercept={self.design.centred})"
+
+    def memory(self) -> Memory:
+        return Memory(self)
+
+    # ---- the function ----------------------------------------------------------------------------------------------
+
+    def value(self, x: Array) -> float:
+        return self._value(x, self._residual(x))
+
+    def gradient(self, x: Array) -> Array:
+        """-A'W r + ridge x, r the residual at x: one product with all of X, none if x is that of the last call."""
+        memo = self._memo
+        if memo is None:
+            return self._gradient(x)
+        known = memo.gradient.get(x)
+        if known is None:
+            known = memo.gradient.put(x, self._gradient(x))
+            known.flags.writeable = False
+        return known
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        """(A'WA + ridge I) v."""
+        product = self.design.tdot(self.design.weight * self.design.dot(v)) + self.ridge * v
+        return product.astype(self.dtype, copy=False)
+
+    def curvature(self) -> Array:
+        """h_j = sum_i w_i a_ij^2 + ridge, the curvature along each coordinate, (p,)."""
+        return self.design.variance + self.ridge
+
+    def hessian_columns(self, indices: Array) -> Array:
+        """Columns of the Hessian A'WA + ridge I, (p, k) float64."""
+        H = self.design.gram_columns(indices)
+        H[indices, np.arange(indices.size)] += self.ridge
+        return H
+
+    def intercept(self, x: Array) -> float:
+        return self.centre - float(self.design.mean @ x)
+
+    def floor(self) -> float:
+        """0: a mean of squares."""
+        return 0.0
+
+    def _gradient(self, x: Array) -> Array:
+        g = self.ridge * x - self.design.tdot(self.design.weight * self._residual(x))
+        return g.astype(self.dtype, copy=False)
+
+    def _residual(self, x: Array) -> Array:
+        if self._memo is None:
+            return self.target - self.design.dot(x)
+        known = self._memo.residual.get(x)
+        return self._memo.residual.put(x, self.target - self.design.dot(x)) if known is None else known
+
+    def _value(self, x: Array, r: Array) -> float:
+        x = x.astype(np.float64, copy=False)
+        return 0.5 * float((self.design.weight * r) @ r) + 0.5 * self.ridge * float(x @ x)
+
+    # ---- constants -------------------------------------------------------------------------------------------------
+
+    def smoothness(self, s: int | None = None) -> float:
+        """An upper bound on the eigenvalues of the Hessian, restricted to supports of at most s coordinates if given.
+
+        Restricted: exact for up to 20,000 supports, else the smallest of the whole bound, the sum of the s largest
+        h_j, and (p <= 2000) Gershgorin discs.
+        """
+        whole = self.design.extremes[1]
+        if s is None or s >= self.p:
+            return whole + self.ridge
+        trace = float(np.sort(self.design.variance)[self.p - s :].sum()) * (1 + EPS * (self.design.n + s))
+        return min(whole, trace, self._restricted(s)[1]) + self.ridge
+
+    def strong_convexity(self, s: int | None = None) -> float:
+        """A lower bound on the eigenvalues of the Hessian, restricted to supports of at most s coordinates if given.
+
+        At least the ridge. Restricted: exact for up to 20,000 supports, else (p <= 2000) Gershgorin discs.
+        """
+        whole = self.design.extremes[0]
+        if s is None or s >= self.p:
+            return whole + self.ridge
+        return max(whole, self._restricted(s)[0], 0.0) + self.ridge
+
+    def _restricted(self, s: int) -> tuple[float, float]:
+        if s == 0:
+            return math.inf, 0.0
+        if self.p > EXACT:
+            return 0.0, math.inf
+        low, high = restricted_extremes(self.design.gram(), s)
+        slack = EPS * (self.design.n + 20) * float(np.sort(self.design.second)[-s:].sum())
+        return low - slack, high + slack
+
+    def rounding(self, x: Array) -> tuple[float, Array]:
+        """By Cauchy-Schwarz: sum_i w_i a_ij r_i is off by at most eps (2n + 2k + 20) |a_j| (|y| + sum_l |x_l a_l|)."""
+        size = np.sqrt(self.design.second)
+        unit = float(np.finfo(self.dtype).eps) * (2 * self.design.n + 2 * np.count_nonzero(x) + 20)
+        reach = math.sqrt(float((self.design.shares * self.target) @ self.target)) + abs(self.centre)
+        reach += float(np.abs(x) @ size)
+        value = unit * (reach**2 + self.ridge * float(x @ x))
+        return value, unit * reach * size + 4 * float(np.finfo(self.dtype).eps) * self.ridge * np.abs(x)
+
+    # ---- the restricted minimiser ----------------------------------------------------------------------------------
+
+    def minimise_on(self, support: Mask, x: Array | None = None) -> tuple[Array, float]:
+        """The minimiser among vectors supported there, (p,), and its value. A direct solve: x is not needed."""
+        memo = self.memory() if self._memo is None else self._memo
+        order = memo.factor.arrange(check_support(support, self.p))
+        weights = self._primal(memo, order) if order.size <= self.design.n else self._dual(order)
+        found = np.zeros(self.p, self.dtype)
+        found[order] = weights
+        r = memo.residual.put(found, self.target - self._product(memo, order, found[order]))
+        return found, self._value(found, r)
+
+    def _product(self, memo: Memory, order: Array, weights: Array) -> Array:
+        if order.size > self.design.n:
+            return self.design.part(order, weights)
+        return memo.columns.dot(memo.columns.slots(order), weights)
+
+    def _primal(self, memo: Memory, order: Array) -> Array:
+        """Normal equations on at most n columns, refined until the corrections are down to rounding."""
+        slots, share = memo.columns.slots(order), self.design.weight
+        G = memo.columns.gram(slots)
+        G[np.diag_indices_from(G)] += self.ridge
+        if not memo.factor.update(order, G):
+            return self.design.restricted(order).least_norm(self.target, self.ridge)
+        weights = memo.factor.apply(memo.columns.tdot(slots, share * self.target))
+        for _ in range(REFINEMENTS):
+            r = self.target - memo.columns.dot(slots, weights)
+            correction = memo.factor.apply(memo.columns.tdot(slots, share * r) - self.ridge * weights)
+            weights = weights + correction
+            if np.abs(correction).max(initial=0.0) <= 1e-9 * np.abs(weights).max(initial=0.0):
+                break
+        return weights
+
+    def _dual(self, order: Array) -> Array:
+        """More columns than rows: w = A'W^1/2 a with (W^1/2 A A' W^1/2 + ridge I) a = W^1/2 y, n equations."""
+        part, root = self.design.restricted(order), np.sqrt(self.design.shares)
+        K = part.outer()
+        K[np.diag_indices_from(K)] += self.ridge
+        if part.centred:  # W^1/2 1 is in the null space and orthogonal to the right-hand side
+            K += np.outer(root, root) * (np.trace(K) / self.design.n)
+        solver, b = Factor(), root * self.target
+        a = solver.solve(np.arange(self.design.n), K, b)
+        if a is None:
+            return part.least_norm(self.target, self.ridge)
+        a = a + solver.apply(b - root * part.dot(part.tdot(root * a)) - self.ridge * a)
+        return part.tdot(root * a)
