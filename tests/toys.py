@@ -1,4 +1,4 @@
-"""The smallest convex problem that methods run on, for tests of the core that must not depend on `sparsopt.problems`."""
+"""The smallest convex problem that methods run on: tests of the core do not depend on `sparsopt.problems`."""
 
 from __future__ import annotations
 

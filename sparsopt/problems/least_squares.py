@@ -134,7 +134,7 @@ class LeastSquares(Problem):
 
         At least the ridge. Restricted: exact for up to 20,000 supports, else (p <= 2000) Gershgorin discs.
         """
-        whole = self.design.extremes[0]
+        whole = 0.0 if self.p > self.design.n else self.design.extremes[0]
         if s is None or s >= self.p:
             return whole + self.ridge
         return max(whole, self._restricted(s)[0], 0.0) + self.ridge

@@ -4,7 +4,7 @@ Given the items, the 2^n subset sums lie around z about as densely as lambda(z),
 Poisson process of that intensity. So for these items
 
     P[no subset within epsilon of z]         = exp(-(2 epsilon)^d lambda(z))
-    P[every z in [low, high] within epsilon] = exp(-int lambda e^{-2 epsilon lambda} dz - e^{-2 epsilon lambda(low)})
+    P[every z in [low, high] within epsilon] = exp(-expected number of gaps wider than 2 epsilon there),
 
 and the mean over drawn items predicts the failure rate. The intensity is the saddlepoint density of the sums
 (Daniels 1954): with K(t) = sum_i log(1 + e^{t.a_i}), which counts subsets, and t the solution of K'(t) = z,
@@ -12,7 +12,8 @@ and the mean over drawn items predicts the failure rate. The intensity is the sa
     lambda(z) = e^{K(t) - t.z} / sqrt((2 pi)^d det K''(t)).
 
 Subsets of exactly s items are the same formula with the items (a_i, 1) and the target (z, s). None of this looks at a
-single subset, so it checks a solver and a sampler independently; it is an approximation, good to some 15 %.
+single subset, so it checks a solver and a sampler independently. It is an approximation: against solved instances of
+15 numbers at epsilon = .01 it is within 15 %; for all targets at once it is low by up to a factor 1.5.
 
 >>> import numpy as np
 >>> a = np.random.default_rng(0).uniform(-1, 1, (20000, 15))
@@ -61,16 +62,30 @@ def failure_probability(items: ArrayLike, targets: ArrayLike, tolerance: float, 
 
 
 def covering_probability(
-    items: ArrayLike, tolerance: float, low: float = -0.5, high: float = 0.5, points: int = 17
+    items: ArrayLike, tolerance: float, low: float = -0.5, high: float = 0.5, points: int = 25
 ) -> Floats:
-    """P[every target in [low, high] has a subset within the tolerance] given each row of items (B, n); (B,)."""
+    """P[every target in [low, high] has a subset within the tolerance] given each row of items (B, n); (B,).
+
+    With L(z) the integral of lambda up to z, sums x followed by a gap of 2 epsilon occur at rate
+    lambda(x) e^{L(x) - L(x + 2 epsilon)}, and none must lie in [low - epsilon, high - epsilon].
+    """
     a = np.asarray(items, dtype=np.float64)
-    z = np.linspace(low, high, points)
+    z = np.linspace(low - tolerance, high + tolerance, points)
     logs = log_intensity(np.repeat(a, points, axis=0), np.tile(z, len(a))).reshape(len(a), points)
     intensity = np.exp(logs)
-    bare = np.exp(-2 * tolerance * intensity)
-    gaps = np.trapezoid(intensity * bare, z, axis=1)
-    return np.exp(-gaps - bare[:, 0])
+    cells = (intensity[:, 1:] + intensity[:, :-1]) / 2 * (z[1] - z[0])
+    total = np.concatenate([np.zeros((len(a), 1)), np.cumsum(cells, axis=1)], axis=1)
+    x = np.linspace(low - tolerance, high - tolerance, points)
+    empty = np.exp(_at(total, z, x) - _at(total, z, x + 2 * tolerance))
+    gaps = np.trapezoid(_at(intensity, z, x) * empty, x, axis=1)
+    return np.exp(-gaps - empty[:, 0])
+
+
+def _at(values: Floats, z: Floats, x: Floats) -> Floats:
+    """Rows of `values` on the uniform grid z, interpolated at the points x; (B, len(x))."""
+    place = ((x - z[0]) / (z[1] - z[0])).clip(0, len(z) - 1)
+    cell = np.minimum(place.astype(np.int64), len(z) - 2)
+    return values[:, cell] + (values[:, cell + 1] - values[:, cell]) * (place - cell)
 
 
 def _cumulants(a: Floats, t: Floats) -> tuple[Floats, Floats, Floats]:

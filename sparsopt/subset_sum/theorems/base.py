@@ -24,7 +24,7 @@ from ..statistics import clopper_pearson
 
 Floats = NDArray[np.float64]
 SPARE = 5  # the constant is fitted where failures are this many times rarer than claimed
-PREDICTOR = 1.35  # what the saddlepoint intensity may be off by, as a factor of the failure probability
+PREDICTOR = 1.5  # what the saddlepoint intensity may be off by, as a factor of the failure probability
 
 
 @dataclass(frozen=True)
