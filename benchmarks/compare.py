@@ -1,0 +1,148 @@
+"""The main job: run a comparison, print its table, and write its report.
+
+    python -m benchmarks compare
+    python -m benchmarks compare --data mnist --methods imp rigl acdc dense --sparsity 0.9 0.98 --seeds 3 --epochs 2
+    python -m benchmarks compare --panel convex
+
+Everything is written under `--out`: results/RUN/ holds report.html, the results as CSV and JSON, and run.json with the
+full configuration; results/cells/ holds what was computed, and is used again by other comparisons.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from benchmarks import cells, environment, networks, report, results, terminal
+from benchmarks.cells import Failure, Store
+from benchmarks.runner import execute
+from sparsopt.errors import InvalidInput
+
+TRAININGS = 4.0
+QUICK = ("dense", "random", "imp", "imp-reinit", "growth", "rigl", "acdc")
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Compare the convex solvers with each other, and greedy pruning with iterative magnitude pruning."""
+
+    data: Literal["digits", "mnist", "fashion", "cifar10"] = "digits"
+    """Images of the network panel. Only digits needs no download."""
+    model: str = ""
+    """Network, as nets.models names it. Default: one that suits the data."""
+    methods: tuple[str, ...] = networks.METHODS
+    """Network methods, as `nets.methods()` names them; imp is what the others are compared with."""
+    sparsity: tuple[float, ...] = (0.8, 0.9, 0.95, 0.98)
+    """Fractions of the prunable weights to remove."""
+    seeds: int = 5
+    """Runs of each method, with seeds 0, 1, ..."""
+    epochs: float = 0.0
+    """Length of one training. Default: the recipe's."""
+    trainings: float = TRAININGS
+    """Equal cost: the steps of this many trainings, for every method."""
+    costs: tuple[Literal["equal", "own"], ...] = ("equal", "own")
+    """Rules of cost of the network panel."""
+    panel: Literal["both", "convex", "networks"] = "both"
+    """What to compare."""
+    device: str = "cpu"
+    """Where networks train: cpu, cuda, cuda:1, ..."""
+    jobs: int = 0
+    """Processes at a time. Default: one a core, or 1 on a GPU."""
+    threads: int = 1
+    """Threads a process. Part of the configuration: another number gives other last digits."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """A small comparison that ends within a minute: fewer methods, sparsities, seeds and epochs."""
+    out: Path = Path("results")
+    """Folder for results."""
+
+    def resolved(self) -> Compare:
+        """The same with every default filled in. Raises InvalidInput for what cannot be run."""
+        from benchmarks.recipes import MODELS, setting
+        from nets.catalogue import METHODS
+        from sparsopt.names import lookup
+
+        model = self.model or MODELS[self.data]
+        small = {"methods": QUICK, "sparsity": (0.9, 0.98), "seeds": 3, "epochs": 4.0} if self.quick else {}
+        for method in self.methods:
+            lookup(METHODS, method, "network method")
+        if self.seeds < 1 or self.threads < 1 or self.jobs < 0 or self.epochs < 0 or not self.trainings > 0:
+            raise InvalidInput(
+                "seeds, threads and trainings must be positive; jobs and epochs positive, or 0 for defaults"
+            )
+        if not all(0 <= sparsity < 1 for sparsity in self.sparsity):
+            raise InvalidInput(f"sparsity is the fraction of weights to remove, in [0, 1), not {self.sparsity}")
+        epochs = self.epochs or setting(self.data, model).epochs
+        jobs = self.jobs or (1 if self.device != "cpu" else max(1, environment.cores() // self.threads))
+        return dataclasses.replace(self, **{"model": model, "epochs": epochs, "jobs": jobs, **small})
+
+
+def main(config: Compare) -> int:
+    """Compute what is missing, then write and print the results. 0, or 1 if a cell failed."""
+    config, began = config.resolved(), time.time()
+    store = Store(config.out, config.threads)
+    panels = cells_of(config)
+    folder = run_folder(config, panels, store)
+    cells.write(folder / "run.json", _run(config, panels, store, None, []))
+    failures = [failure for name, members in panels.items() for failure in execute(members, store, config.jobs, name)]
+    cells.write(folder / "run.json", _run(config, panels, store, time.time() - began, failures))
+    cells.write(folder / "results.json", results.collect(panels, store))
+    written = report.write(folder)
+    terminal.show(folder)
+    print(f"report: {written}")
+    return 1 if failures else 0
+
+
+def cells_of(config: Compare) -> dict[str, list[Any]]:
+    """The cells of each panel of a resolved configuration."""
+    panels: dict[str, list[Any]] = {}
+    if config.panel in ("both", "networks"):
+        budgets = {"equal": config.trainings, "own": None}
+        _check_data(config)
+        panels["networks"] = list(
+            networks.cells(
+                config.data, config.model, config.methods, config.sparsity, range(config.seeds), config.epochs,
+                {rule: budgets[rule] for rule in config.costs}, config.device,
+            )
+        )  # fmt: skip
+    return panels
+
+
+def _check_data(config: Compare) -> None:
+    """Refuse before anything runs: data that are not there, a model that does not fit them."""
+    import nets
+
+    data = nets.data.load(config.data)
+    nets.models.build(config.model, data.inputs, data.classes)
+
+
+def run_folder(config: Compare, panels: dict[str, list[Any]], store: Store) -> Path:
+    """results/DATA-MODEL-HASH, the hash being that of what is compared and of the code that computes it."""
+    names = sorted(store.name(cell) for members in panels.values() for cell in members)
+    name = "convex" if config.panel == "convex" else f"{config.data}-{config.model}"
+    return config.out / f"{name}-{cells.digest([config.panel, names])[:8]}"
+
+
+def _run(
+    config: Compare, panels: dict[str, list[Any]], store: Store, seconds: float | None, failures: Sequence[Failure]
+) -> dict[str, Any]:
+    """What a run writes beside its results. seconds: of wall time, None while it is unfinished."""
+    packages = sorted({name for members in panels.values() for cell in members for name in cell.packages})
+    configuration = cells.fields(dataclasses.replace(config, out=Path(config.out.name)))
+    return {
+        "finished": seconds is not None,
+        "seconds": seconds,
+        "configuration": configuration,
+        "seeds": list(range(config.seeds)),
+        "versions": environment.versions(packages),
+        "source": {name: environment.source_digest(members[0].sources) for name, members in panels.items() if members},
+        "threads": config.threads,
+        "machine": environment.machine(config.device),
+        "failures": [{"cell": cells.fields(failure.cell), "reason": failure.reason} for failure in failures],
+        "cells": {name: [store.name(cell) for cell in members] for name, members in panels.items()},
+    }

@@ -1,0 +1,99 @@
+"""From records, one a seed, to the lines of a table, one a method and sparsity.
+
+A line whose seeds are not all there is *refused*: it has no mean, and says which seeds are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics as plain
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.statistics import Interval, holm, interval, paired, verdict
+
+Record = Mapping[str, Any]
+NONE = Interval(math.nan, math.nan, math.nan, 0)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method at one sparsity under one rule of cost. difference: to the reference, paired by seed."""
+
+    cost: str
+    method: str
+    asked: float
+    seeds: tuple[int, ...]
+    missing: tuple[int, ...]
+    accuracy: Interval
+    difference: Interval
+    adjusted: float
+    verdict: str
+    sparsity: float
+    kept: int
+    prunable: int
+    steps: float
+    seconds: float
+    densities: Mapping[str, float]
+    collapsed: int
+    values: Mapping[int, float] = field(default_factory=dict)
+
+
+def lines(records: Iterable[Record], seeds: Sequence[int], reference: str) -> list[Line]:
+    """One line for every (cost, method, sparsity) in the order of the records; verdicts adjusted within each cost."""
+    groups: dict[tuple[str, str, float], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record["cost"], record["method"], record["asked"]), []).append(record)
+    made = [_line(key, found, groups.get((key[0], reference, key[2]), []), seeds) for key, found in groups.items()]
+    return [line for cost in dict.fromkeys(line.cost for line in made) for line in _judged(made, cost)]
+
+
+def _line(key: tuple[str, str, float], found: list[Record], reference: list[Record], seeds: Sequence[int]) -> Line:
+    ours, theirs = _accuracies(found), _accuracies(reference)
+    missing = tuple(seed for seed in seeds if seed not in ours)
+    whole = [record for record in found if "accuracy" in record]
+    first = whole[0] if whole else {}
+    resolution = 1 / first["samples"] if first else 0.0
+    comparable = not missing and set(ours) == set(theirs) and found is not reference
+    return Line(
+        *key,
+        seeds=tuple(ours),
+        missing=missing,
+        accuracy=NONE if missing else interval(list(ours.values()), resolution),
+        difference=paired(ours, theirs, resolution) if comparable else NONE,
+        adjusted=math.nan,
+        verdict="",
+        sparsity=first.get("sparsity", math.nan),
+        kept=first.get("kept", 0),
+        prunable=first.get("prunable", 0),
+        steps=_median(whole, "steps"),
+        seconds=_median(whole, "seconds"),
+        densities=_mean_densities(whole),
+        collapsed=sum(bool(record["collapsed"]) for record in whole),
+        values=ours,
+    )
+
+
+def _accuracies(records: list[Record]) -> dict[int, float]:
+    return {record["seed"]: record["accuracy"] for record in records if "accuracy" in record}
+
+
+def _judged(made: list[Line], cost: str) -> list[Line]:
+    """The lines of one rule of cost, with p-values adjusted together and verdicts."""
+    family = [line for line in made if line.cost == cost]
+    adjusted = holm([line.difference.p for line in family])
+    return [
+        dataclasses.replace(line, adjusted=p, verdict=verdict(line.difference, p) if line.difference.count else "")
+        for line, p in zip(family, adjusted, strict=True)
+    ]
+
+
+def _median(records: list[Record], name: str) -> float:
+    return plain.median(record[name] for record in records) if records else math.nan
+
+
+def _mean_densities(records: list[Record]) -> dict[str, float]:
+    names = records[0]["densities"] if records else {}
+    return {name: plain.fmean(record["densities"][name] for record in records) for name in names}
