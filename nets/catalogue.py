@@ -58,10 +58,10 @@ class Plan:
         return Train(steps, self.recipe, total=max(self.steps, 1), **changes)  # type: ignore[arg-type]
 
 
-def _finish(plan: Plan, done: int) -> tuple[Stage, ...]:
+def _finish(plan: Plan, done: int, **changes: object) -> tuple[Stage, ...]:
     """What remains of one training, on the support as it is."""
     left = plan.steps - done
-    return (Stage((Phase(Stay(), plan.train(left)),)),) if left > 0 else ()
+    return (Stage((Phase(Stay(), plan.train(left, **changes)),)),) if left > 0 else ()
 
 
 # ---- without pruning, and at initialisation ------------------------------------------------------------------------
@@ -181,8 +181,9 @@ def growth(plan: Plan, rounds: int = 10, until: float = 0.5, seed_share: float =
     Fully corrective greedy selection; an empty network has no gradient, hence the seed. Cost: 1 training.
     """
     first = max(1, round(seed_share * plan.k))
+    rounds = min(rounds, max(1, int(until * plan.steps) - 1))
     m = max(1, math.ceil((plan.k - first) / rounds))
-    chunk = max(1, int(until * plan.steps) // (math.ceil((plan.k - first) / m) + 1))
+    chunk = int(until * plan.steps) // (math.ceil((plan.k - first) / m) + 1)
     start = Stage((Phase(Choose(ERK(first), Random()), plan.train(chunk)),))
     grow = convex.fully_corrective(plan.k - first, m, Gradient(), plan.train(chunk))
     done = chunk * (1 + math.ceil((plan.k - first) / m))
@@ -252,8 +253,9 @@ def dpf(plan: Plan, period: int = 16, until: float = 0.75) -> Method:
     rounds = plan.steps // period
     schedule = Cubic(plan.n, plan.k, max(1, int(until * rounds)))
     fit = plan.train(period, through=StraightThrough())
-    main = convex.iht_with_feedback(schedule, rounds=rounds, fit=fit)
-    return Method("dpf", main.stages, "Lin, Stich, Barba, Dmitriev, Jaggi (2020)")
+    feedback, close = convex.iht_with_feedback(schedule, rounds=rounds, fit=fit).stages
+    finish = _finish(plan, period * rounds, through=StraightThrough())
+    return Method("dpf", (feedback, *finish, close), "Lin, Stich, Barba, Dmitriev, Jaggi (2020)")
 
 
 # ---- by name, and what they cost -----------------------------------------------------------------------------------
@@ -293,7 +295,6 @@ def within(entry: Callable[[Plan], Method], plan: Plan, budget: int) -> Method:
         fits = cost(entry(dataclasses.replace(plan, steps=middle))) <= budget
         low, high = (middle, high) if fits else (low, middle - 1)
     if low == 0:
-        raise InvalidInput(
-            f"a budget of {budget} steps is too small for {entry.__name__}, even with one step a training"
-        )
+        name = getattr(entry, "__name__", repr(entry))
+        raise InvalidInput(f"a budget of {budget} steps is too small for {name}, even with one step a training")
     return entry(dataclasses.replace(plan, steps=low))

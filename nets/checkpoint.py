@@ -1,13 +1,19 @@
 """Checkpoints: a run that dies continues where it was, bit for bit.
 
 A checkpoint is written to a temporary file beside its destination, flushed to disk and moved over it, so that at any
-moment the old or the new one is there, whole. It is read without pickle's ability to run code (`weights_only`).
+moment the old or the new one is there, whole. It begins with a digest of what follows, so that a damaged file is known
+before it is read, and it is read without pickle's ability to run code (`weights_only`).
+
+    >>> save("run/checkpoint.pt", Saved(state, trace), owner="a hash of the configuration")
+    >>> load("run/checkpoint.pt", owner="a hash of the configuration").state
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
+import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,8 +27,10 @@ from sparsopt.errors import CheckpointError
 from sparsopt.result import Row, Trace
 from sparsopt.state import State
 
-VERSION = 1
-PLAIN = ("seed", "stage", "round", "phase", "inner", "clock", "cost", "value")
+VERSION = 2
+MAGIC = b"sparsopt checkpoint\n"  # then 32 bytes of SHA-256 of the rest, then the rest
+HEADER = len(MAGIC) + hashlib.sha256().digest_size
+PLAIN = ("seed", "stage", "round", "phase", "inner", "clock", "cost", "value", "seen", "ended")
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
@@ -67,13 +75,21 @@ def save(path: str | os.PathLike[str], saved: Saved, owner: str = "") -> None:
         "state": _pack(saved.state),
         "trace": [dataclasses.astuple(row) for row in saved.trace],
     }
-    write_atomically(Path(path), lambda file: _save(content, file))
+    memory = io.BytesIO()
+    torch.save(content, memory)
+    write_atomically(Path(path), lambda file: _write(file, memory.getbuffer()))
 
 
-def _save(content: Any, file: IO[bytes]) -> None:
+def _write(file: IO[bytes], content: memoryview) -> None:
+    file.write(MAGIC + hashlib.sha256(content).digest())
+    file.write(content)
+
+
+def dump(content: Any, file: IO[bytes]) -> None:
+    """torch.save, whose writer hides a full disk in a RuntimeError; here it is the OSError that it was."""
     try:
         torch.save(content, file)
-    except RuntimeError as error:  # torch's own writer turns a full disk into this
+    except RuntimeError as error:
         raise OSError(None, str(error).splitlines()[0]) from error
 
 
@@ -83,7 +99,7 @@ def load(path: str | os.PathLike[str], owner: str = "", device: str | torch.devi
     Raises `CheckpointError` for a file that is no whole checkpoint, or one that another configuration has written.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(_read(Path(path)), map_location=device, weights_only=True)
         version, found = content["version"], content["owner"]
         trace = Trace([Row(*row) for row in content["trace"]])
         saved = Saved(_unpack(content["state"]), trace, float(content["seconds"]), str(content["status"]))
@@ -96,6 +112,15 @@ def load(path: str | os.PathLike[str], owner: str = "", device: str | torch.devi
             "give another folder"
         )
     return saved
+
+
+def _read(path: Path) -> io.BytesIO:
+    content = path.read_bytes()
+    if content[: len(MAGIC)] != MAGIC:
+        raise ValueError("it does not begin as one")
+    if hashlib.sha256(memoryview(content)[HEADER:]).digest() != content[len(MAGIC) : HEADER]:
+        raise ValueError("its content is not what was written: it is damaged or cut short")
+    return io.BytesIO(memoryview(content)[HEADER:])
 
 
 def _pack(state: State) -> dict[str, Any]:
@@ -114,7 +139,7 @@ def _unpack(content: Mapping[str, Any]) -> State:
         **{name: content[name] for name in PLAIN},
         x=content["x"],
         support=content["support"],
-        slots={name: array.numpy() if kind == "numpy" else array for name, (kind, array) in content["slots"].items()},
+        slots={name: _untagged(*item) for name, item in content["slots"].items()},
         saved={name: _unpack(snapshot) for name, snapshot in content["saved"].items()},
         before=None if content["before"] is None else _unpack(content["before"]),
     )
@@ -123,3 +148,7 @@ def _unpack(content: Mapping[str, Any]) -> State:
 def _tagged(array: Any) -> tuple[str, torch.Tensor]:
     """Judges keep NumPy arrays; they come back as such."""
     return ("numpy", torch.from_numpy(array)) if isinstance(array, np.ndarray) else ("torch", array.detach())
+
+
+def _untagged(kind: str, array: torch.Tensor) -> Any:
+    return array.cpu().numpy() if kind == "numpy" else array

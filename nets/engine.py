@@ -21,7 +21,7 @@ from nets.recipe import Recipe
 from nets.weights import Weights
 from sparsopt.state import State
 
-BUFFER = "buffer."
+BUFFER = "buffer."  # slots of constants: buffers and frozen parameters
 MOMENTUM = "momentum."
 
 
@@ -34,7 +34,6 @@ class Engine:
         x, rest = weights.flatten(self.model)
         self.theta = nn.Parameter(torch.cat([x, rest]))
         self.slope = self.theta.grad = torch.zeros_like(self.theta)
-        self.buffers = {name: b for name, b in self.model.named_buffers() if name in set(weights.buffers)}
         self._attach(self.theta.detach()[: self.n])
 
     def _attach(self, visible: Tensor) -> None:
@@ -52,19 +51,19 @@ class Engine:
     # ---- in and out ------------------------------------------------------------------------------------------------
 
     def load(self, state: State, x: Tensor | None = None) -> None:
-        """The state's weights (or x in their place), rest and buffers into the module."""
+        """The state's weights (or x in their place), rest and constants into the module."""
         with torch.no_grad():
             if self.visible.data_ptr() != self.theta.data_ptr():  # a gate had kept the two apart
                 self._attach(self.theta.detach()[: self.n])
             self.theta[: self.n].copy_(state.x if x is None else x)
             self.theta[self.n :].copy_(state.slots["rest"])
-            for name, buffer in self.buffers.items():
-                buffer.copy_(state.slots[BUFFER + name])
+            for name, constant in self.weights.constants(self.model).items():  # looked up: a module may replace them
+                constant.copy_(state.slots[BUFFER + name])
 
     def contents(self) -> dict[str, Tensor]:
-        """Copies of rest and buffers, as slots."""
+        """Copies of rest and constants, as slots."""
         slots = {"rest": self.theta.detach()[self.n :].clone()}
-        return slots | {BUFFER + name: buffer.detach().clone() for name, buffer in self.buffers.items()}
+        return slots | {BUFFER + name: c.detach().clone() for name, c in self.weights.constants(self.model).items()}
 
     def _load_optimiser(self, recipe: Recipe, state: State) -> torch.optim.Optimizer:
         optimiser = recipe.optimiser.build(self.theta)
@@ -72,16 +71,15 @@ class Engine:
         for name in recipe.optimiser.buffers:
             x, rest = state.slots.get(f"{MOMENTUM}{name}.x"), state.slots.get(f"{MOMENTUM}{name}.rest")
             memory[name] = torch.zeros_like(self.theta) if x is None or rest is None else torch.cat([x, rest])
-        memory["step"] = state.slots.get(f"{MOMENTUM}step", torch.zeros(())).clone()
+        memory["step"] = state.slots.get(f"{MOMENTUM}step", torch.zeros(())).cpu().clone()  # there on every device
         optimiser.state[self.theta] = memory
         return optimiser
 
     def _optimiser_slots(self, recipe: Recipe, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
         memory, slots = optimiser.state[self.theta], {}
         for name in recipe.optimiser.buffers:
-            if memory.get(name) is not None:
-                slots[f"{MOMENTUM}{name}.x"] = memory[name][: self.n].clone()
-                slots[f"{MOMENTUM}{name}.rest"] = memory[name][self.n :].clone()
+            slots[f"{MOMENTUM}{name}.x"] = memory[name][: self.n].clone()
+            slots[f"{MOMENTUM}{name}.rest"] = memory[name][self.n :].clone()
         slots[f"{MOMENTUM}step"] = memory["step"].clone()
         return slots
 
@@ -147,16 +145,27 @@ class Engine:
         return self.slope[: self.n].clone()
 
     @torch.no_grad()
+    def outputs(self, state: State, x: Tensor, inputs: Tensor) -> Tensor:
+        """The module's outputs, in evaluation mode."""
+        self.load(state, x)
+        self.model.eval()
+        with _own_generator(self.device):
+            _seed(self.device, state.seed, state.cost)
+            return self.model(inputs)
+
+    @torch.no_grad()
     def evaluate(self, state: State, x: Tensor, recipe: Recipe, chunks: Iterator[Any]) -> tuple[float, float]:
         """(mean loss, accuracy) over chunks of (inputs, targets), in evaluation mode."""
         self.load(state, x)
         self.model.eval()
         sums, count = torch.zeros(2, device=self.device, dtype=torch.float64), 0
-        for inputs, targets in chunks:
-            outputs = self.model(inputs)
-            sums[0] += recipe.loss(outputs, targets).double() * len(targets)
-            sums[1] += (outputs.argmax(-1) == targets).sum()
-            count += len(targets)
+        with _own_generator(self.device):
+            _seed(self.device, state.seed, state.cost)
+            for inputs, targets in chunks:
+                outputs = self.model(inputs)
+                sums[0] += recipe.loss(outputs, targets).double() * len(targets)
+                sums[1] += (outputs.argmax(-1) == targets).sum()
+                count += len(targets)
         loss, right = (sums / count).tolist()
         return loss, right
 
@@ -174,8 +183,10 @@ def _own_generator(device: torch.device) -> Iterator[None]:
     """The caller's random state is as before afterwards; on CUDA, kernels are chosen to be repeatable."""
     before = torch.get_rng_state()
     on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
-    torch.set_rng_state(before)
-    if on_gpu is not None:
-        torch.cuda.set_rng_state(on_gpu, device)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_rng_state(before)
+        if on_gpu is not None:
+            torch.cuda.set_rng_state(on_gpu, device)

@@ -17,6 +17,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from sparsopt.errors import InvalidInput
+
+PRECISIONS = ("float32", "bfloat16")
 RateSchedule = Callable[[float], float]  # progress in [0, 1) -> factor on the learning rate
 
 
@@ -73,7 +76,7 @@ class WarmUp:
     after: RateSchedule
 
     def __call__(self, progress: float) -> float:
-        return self.after(progress) * min(progress / self.until, 1.0)
+        return self.after(progress) * (progress / self.until if progress < self.until else 1.0)
 
 
 # ---- optimisers ----------------------------------------------------------------------------------------------------
@@ -86,7 +89,15 @@ class SGD:
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4
-    buffers: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < math.inf) or (self.nesterov and not self.momentum):
+            raise InvalidInput(f"{self}: give 0 <= momentum < 1 (above 0 with nesterov) and weight_decay >= 0")
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        """Names of what the optimiser keeps for each parameter."""
+        return ("momentum_buffer",) if self.momentum else ()
 
     def build(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
         return torch.optim.SGD([parameter], 0.0, self.momentum, 0.0, self.weight_decay, self.nesterov, foreach=False)
@@ -94,13 +105,17 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """torch.optim.AdamW if `decoupled` names its decay, else torch.optim.Adam."""
+    """torch.optim.Adam; weight decay is added to the gradient (not AdamW)."""
 
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     buffers: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.epsilon > 0 and 0 <= self.weight_decay < math.inf):
+            raise InvalidInput(f"{self}: give 0 <= beta < 1, epsilon > 0 and weight_decay >= 0")
 
     def build(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
         betas = (self.beta1, self.beta2)
@@ -121,6 +136,16 @@ class Recipe:
     label_smoothing: float = 0.0
     precision: str = "float32"
     name: str = "default"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.learning_rate < math.inf:
+            raise InvalidInput(f"learning_rate = {self.learning_rate}: give a finite number, at least 0")
+        if self.batch < 1 or not 0 <= self.label_smoothing <= 1:
+            raise InvalidInput(
+                f"batch = {self.batch} must be at least 1, label_smoothing = {self.label_smoothing} in 0..1"
+            )
+        if self.precision not in PRECISIONS:
+            raise InvalidInput(f"precision = {self.precision!r}: known are {', '.join(PRECISIONS)}")
 
     def rate(self, clock: int, total: int) -> float:
         """The learning rate of step `clock` (from 0) out of `total`; from `total` on, that of the last step."""

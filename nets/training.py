@@ -12,6 +12,7 @@ method by replacing `Exact()` with `Train(...)`, and nothing else.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nets import seeds
 from nets.data import Batches, DataSet
 from nets.engine import BUFFER, Engine
 from nets.gates import Gate, Masked
@@ -79,18 +81,13 @@ class Network:
     def fresh(self, seed: int) -> State:
         """As `start`, but another draw even where one module was given: its layers' own `reset_parameters`."""
         model = self.build(seed)
-        if model is self.template:
-            model = copy.deepcopy(model)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed % 2**63)
-                for module in model.modules():
-                    getattr(module, "reset_parameters", lambda: None)()
-        return self._state_of(model, seed)
+        return self._state_of(_redrawn(model, seed) if model is self.template else model, seed)
 
     def _state_of(self, model: nn.Module, seed: int) -> State:
         x, rest = (part.to(self.device) for part in self.weights.flatten(model))
-        buffers = {BUFFER + name: b.detach().clone().to(self.device) for name, b in model.named_buffers()}
-        return State(x, sp.everything(x), seed, slots={"rest": rest, **buffers})
+        constants = self.weights.constants(model).items()
+        slots = {BUFFER + name: c.detach().clone().to(self.device) for name, c in constants}
+        return State(x, sp.everything(x), seed, slots={"rest": rest, **slots})
 
     def open(self) -> Network:
         """A copy with an engine of its own."""
@@ -111,14 +108,21 @@ class Network:
         return new.but(inner=done if done < steps else 0)
 
     def test(self, state: State) -> tuple[float, float]:
-        """(loss, accuracy) of the restricted weights on the test split."""
+        """(loss, accuracy) of the restricted weights on the test split; nan for data without one."""
+        if len(self.data.test_labels) == 0:
+            return math.nan, math.nan
         return self._evaluate(state, self.data.test_images, self.data.test_labels)
+
+    def outputs(self, state: State, images: Tensor) -> Tensor:
+        """What the restricted weights make of some images of the data set, in evaluation mode."""
+        (inputs, _), *_ = self.data.evaluation(images, images.new_zeros(len(images)), dtype=self.weights.dtype)
+        return self.engine.outputs(state, sp.restrict(state.x, state.support), inputs)
 
     def module(self, state: State) -> nn.Module:
         """A copy of the module with the state's restricted weights, on the CPU."""
         model = copy.deepcopy(self.template)
-        buffers = {name: state.slots[BUFFER + name] for name in self.weights.buffers}
-        self.weights.write(model, sp.restrict(state.x, state.support), state.slots["rest"], buffers)
+        constants = {name: state.slots[BUFFER + name] for name in self.weights.constants(model)}
+        self.weights.write(model, sp.restrict(state.x, state.support), state.slots["rest"], constants)
         return model
 
     # ---- what functions and fits use -------------------------------------------------------------------------------
@@ -139,6 +143,23 @@ class Network:
         where = sp.restrict(state.x, state.support) if x is None else x
         chunks = self.data.evaluation(images, labels, dtype=self.weights.dtype)
         return self.engine.evaluate(state, where, self.recipe, chunks)
+
+
+def _redrawn(model: nn.Module, seed: int) -> nn.Module:
+    """A copy with every layer reset by its own rule, parts before wholes, as when it was built."""
+    model = copy.deepcopy(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seeds.mixed("fresh", seed))
+        for name, module in reversed(list(model.named_modules())):
+            reset = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
+            if reset is not None:
+                reset()
+            elif any(True for _ in module.parameters(recurse=False)):
+                raise InvalidInput(
+                    f"fresh weights are asked for, but {type(module).__name__} {name!r} has parameters and no "
+                    "reset_parameters(); give it one, or a function seed -> module instead of the module"
+                )
+    return model
 
 
 class NetworkFunction:

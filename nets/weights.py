@@ -1,9 +1,9 @@
 """Which of a network's tensors are prunable, and the two-way street between tensors and the flat vector x.
 
-x holds the prunable weights, block after block; every other parameter is in `rest`, every buffer is kept by name. What
-is prunable is a rule `(path of a module, module, name of its parameter) -> bool`; the default takes the weights of
-convolutions, linear layers and attention projections, no biases and no normalisation. The rule and its result fix the
-denominator of "sparsity".
+x holds the prunable weights, block after block; every other trainable parameter is in `rest`; what no gradient changes
+(buffers, and parameters with `requires_grad=False`) is kept by name as a constant. What is prunable is a rule
+(path of a module, module, name of its parameter) -> bool; the default takes the weights of convolutions, linear layers
+and attention projections, no biases and no normalisation. The rule and its result fix the denominator of "sparsity".
 
     >>> weights = Weights(nets.models.build("lenet-300-100", (1, 28, 28)))
     >>> weights.layout.n
@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from sparsopt.errors import InvalidInput
 from sparsopt.state import Layout
@@ -38,8 +39,15 @@ class ConvolutionsAndLinear:
     exclude: tuple[str, ...] = ()
 
     def __call__(self, path: str, module: nn.Module, name: str) -> bool:
-        if f"{path}.{name}".lstrip(".") in self.exclude:
+        full = f"{path}.{name}".lstrip(".")
+        if full in self.exclude:
             return False
+        if isinstance(module, ParametrizationList) or name == "weight_orig":
+            raise InvalidInput(
+                f"{full} belongs to a weight that is computed from other tensors, so pruning it would prune something "
+                "else: make the weight plain (torch.nn.utils.parametrize.remove_parametrizations, or "
+                f"torch.nn.utils.prune.remove), or leave it dense with ConvolutionsAndLinear(exclude=({full!r},))"
+            )
         if isinstance(module, nn.MultiheadAttention):
             return name in PROJECTIONS
         return isinstance(module, (*CONVOLUTIONS, nn.Linear, nn.Bilinear)) and name == "weight"
@@ -56,9 +64,10 @@ class Matrices:
 
 
 class Weights:
-    """The prunable part of a module's parameters as one vector, and the rest beside it.
+    """The prunable part of a module's trainable parameters as one vector, and the rest beside it.
 
-    A parameter that several modules share is one block, under the name where it comes first.
+    A parameter that several modules share is one block, under the name where it comes first. A frozen one
+    (`requires_grad=False`) is neither pruned nor trained, and not in the denominator of "sparsity".
     """
 
     def __init__(self, model: nn.Module, rule: Rule = ConvolutionsAndLinear()) -> None:
@@ -68,13 +77,12 @@ class Weights:
             for name, parameter in module.named_parameters(recurse=False)
             if rule(path, module, name)
         }
-        everything = dict(model.named_parameters())
+        everything = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.prunable = [name for name, p in everything.items() if id(p) in chosen]
         self.other = [name for name, p in everything.items() if id(p) not in chosen]
-        self.buffers = [name for name, _ in model.named_buffers()]
         if not self.prunable:
             raise InvalidInput(
-                f"no parameter of {type(model).__name__} is prunable by {rule}; its parameters are "
+                f"no parameter of {type(model).__name__} is prunable by {rule}; those that train are "
                 f"{list(everything)[:8]}. Give a rule (module name, module, parameter name) -> bool, such as Matrices()"
             )
         kinds = {p.dtype for p in everything.values()}
@@ -95,13 +103,19 @@ class Weights:
             return torch.empty(0, dtype=self.dtype)
         return torch.cat([parameters[name].detach().reshape(-1) for name in names])
 
-    def write(self, model: nn.Module, x: Tensor, rest: Tensor, buffers: Mapping[str, Tensor]) -> None:
-        """Copy x, rest and buffers into the module's own tensors."""
-        parameters, own = dict(model.named_parameters()), dict(model.named_buffers())
+    @staticmethod
+    def constants(model: nn.Module) -> dict[str, Tensor]:
+        """The module's own tensors that no gradient changes, by name: buffers and frozen parameters."""
+        frozen = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
+        return dict(model.named_buffers()) | frozen
+
+    def write(self, model: nn.Module, x: Tensor, rest: Tensor, constants: Mapping[str, Tensor]) -> None:
+        """Copy x, rest and constants into the module's own tensors."""
+        parameters, own = dict(model.named_parameters()), self.constants(model)
         with torch.no_grad():
             for name, values in (*self.blocks(x), *self.blocks_of_rest(rest)):
                 parameters[name].copy_(values)
-            for name, values in buffers.items():
+            for name, values in constants.items():
                 own[name].copy_(values)
 
     def blocks(self, x: Tensor) -> list[tuple[str, Tensor]]:
