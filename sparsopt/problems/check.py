@@ -97,14 +97,17 @@ class _Probe:
         self.gradient = np.asarray(problem.gradient(self.x), dtype=np.float64)
 
     def _scale(self, g: Array) -> float:
-        """The length of a step along -g to the minimum of its second-order model: the natural unit of x."""
+        """The length of a step from 0 along -g that changes the gradient by a tenth to a half: the unit of x.
+
+        (Changes of more than that may come from far beyond where f bends.)
+        """
         size, length = float(np.linalg.norm(g)), 1.0
         for _ in range(40):
             x = (-length / size * g if size else np.ones(self.p)).astype(self.dtype)
             change = float(np.linalg.norm(np.asarray(self.f.gradient(x), dtype=np.float64) - g))
-            if not size or 0.1 * size <= change <= 10 * size:
+            if not size or 0.1 * size <= change <= 0.5 * size:
                 break
-            length *= 4.0 if change < size else 0.25
+            length *= 4.0 if change < 0.1 * size else 0.25
         return length
 
     def random(self, number: int) -> Array:

@@ -1,0 +1,238 @@
+"""Certificates against enumeration: a bound may be loose, never wrong."""
+
+from __future__ import annotations
+
+import doctest
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparsopt import certificates as module
+from sparsopt.catalogue import htp, iht, omp
+from sparsopt.certificates import Certificates, lower_bound, swap_gain, tightened_bound
+from sparsopt.exact import enumerate_supports
+from sparsopt.method import run
+from sparsopt.problems import LeastSquares, Logistic, Problem, Quadratic
+from tests.conftest import scaled
+
+seeds = st.integers(0, 2**32 - 1)
+sizes = st.tuples(st.integers(1, 7), st.integers(0, 4))
+
+
+def make(seed, p, kind):
+    """A problem with n >= p or with p > n, well or badly conditioned, with a clear or a vague optimum."""
+    draws = np.random.default_rng((seed, p))
+    n = int(draws.integers(2, 4 * p + 8))
+    X = draws.standard_normal((n, p)) + draws.exponential() * draws.standard_normal((n, 1))
+    noise = 10.0 ** draws.uniform(-6, 1)
+    y = X[:, : 1 + p // 3].sum(axis=1) + noise * draws.standard_normal(n)
+    labels = (y > np.median(y)).astype(float)
+    labels[:2] = (0.0, 1.0)
+    ridge = 10.0 ** draws.uniform(-8, 1)
+    return [
+        lambda: LeastSquares(X, y),
+        lambda: LeastSquares(X, y, ridge, intercept=True),
+        lambda: LeastSquares(X.astype(np.float32), y, ridge),
+        lambda: Logistic(X, labels, ridge),
+        lambda: Quadratic(X.T @ X + 1e-9 * np.eye(p), X.T @ y, draws.standard_normal()),
+    ][kind]()
+
+
+def points(problem, k, seed):
+    """Points to certify: by a method, at random, the worst, and the best."""
+    yield run(omp(min(k, problem.p)), problem, problem.start(0)).state
+    draws = np.random.default_rng((seed, 1))
+    support = np.isin(np.arange(problem.p), draws.permutation(problem.p)[:k])
+    yield problem.start(0).but(x=problem.minimise_on(support)[0], support=support)
+    x = np.where(support, draws.standard_normal(problem.p), 0).astype(problem.dtype)
+    yield problem.start(0).but(x=x, support=support)
+
+
+@given(seeds, sizes, st.integers(0, 4))
+@settings(max_examples=scaled(100))
+def test_no_bound_exceeds_the_truth_and_no_proof_is_wrong(seed, size, kind):
+    p, k = size
+    k = min(k, p)
+    problem = make(seed, p, kind)
+    x, truth = enumerate_supports(problem, k)
+    doubt = problem.rounding(x)[0]  # of the truth itself, which enumeration computes with rounding
+    for state in points(problem, k, seed):
+        proof = Certificates(problem, state.x, state.support, k)
+        assert proof.lower_bound <= truth + doubt
+        assert lower_bound(problem, state.x, k) <= proof.lower_bound
+        assert proof.gap >= 0 and proof.feasible
+        if proof.optimal:
+            scale = max(abs(proof.value), abs(problem.value(0 * x)))
+            assert proof.value <= truth + 1.01e-10 * scale + doubt
+    x = x.astype(float) + np.random.default_rng(seed).standard_normal(p)  # any point, however infeasible, gives a bound
+    assert tightened_bound(problem, x, k, steps=5) <= truth + doubt
+
+
+@given(seeds, st.integers(2, 7), st.integers(1, 3), st.integers(0, 4))
+@settings(max_examples=scaled(60))
+def test_an_optimal_point_is_stationary_and_swap_optimal(seed, p, k, kind):
+    k = min(k, p)
+    problem = make(seed, p, kind)
+    if problem.dtype == np.float32:
+        return
+    x, value = enumerate_supports(problem, k)
+    proof = Certificates(problem, x, x != 0, k)
+    assert proof.value == pytest.approx(value, rel=1e-9, abs=1e-9)
+    assert proof.one_swap_optimal in (True, None) and (kind == 3) == (proof.one_swap_optimal is None)
+    if np.count_nonzero(x) == k:
+        assert proof.l_stationary
+
+
+def brute_gain(problem, support, additions):
+    value, best = problem.minimise_on(support)[1], math.inf
+    for j in np.flatnonzero(~support):
+        other = support.copy()
+        other[j] = True
+        if additions:
+            best = min(best, problem.minimise_on(other)[1])
+        for i in np.flatnonzero(support):
+            other[i] = False
+            best = min(best, problem.minimise_on(other)[1])
+            other[i] = True
+    return value - best
+
+
+@given(seeds, st.integers(2, 8), st.integers(0, 4), st.booleans(), st.booleans())
+@settings(max_examples=scaled(60))
+def test_the_best_swap_is_that_of_refitting_all(seed, p, k, additions, dependent):
+    draws = np.random.default_rng(seed)
+    X, y = draws.standard_normal((p + 4, p)), draws.standard_normal(p + 4)
+    if dependent:
+        X[:, -1] = X[:, 0]
+    for problem in (LeastSquares(X, y, intercept=True), LeastSquares(X, y, 0.3), Quadratic(X.T @ X, X.T @ y)):
+        support = np.isin(np.arange(p), draws.permutation(p)[:k])
+        x, _ = problem.minimise_on(support)
+        gain, expected = swap_gain(problem, x, support, additions), brute_gain(problem, support, additions)
+        assert gain == pytest.approx(expected, rel=1e-6, abs=1e-8 * (y @ y))
+
+
+def test_a_better_swap_is_seen():
+    problem = Quadratic(np.eye(3), np.array([3.0, 2.0, 1.0]))
+    for support, best in (([1, 1, 0], True), ([1, 0, 1], False), ([1, 0, 0], False)):
+        support = np.array(support, dtype=bool)
+        x = problem.minimise_on(support)[0]
+        proof = Certificates(problem, x, support, 2)
+        assert (proof.one_swap_optimal, proof.optimal, proof.l_stationary) == (best, best, best)
+    worse = np.array([3.0, 1.5, 0.0])  # the right support, the wrong weights
+    proof = Certificates(problem, worse, worse != 0, 2)
+    assert (proof.one_swap_optimal, proof.optimal, proof.l_stationary) == (False, False, False)
+
+
+def test_l_stationarity_compares_gradients_with_the_smallest_weight():
+    """f = 2 (x_1 - 1)^2 / 2 + (x_2 - b)^2 / 2, L = 2: (1, 0) is stationary while b <= L * 1."""
+    for b, stationary in ((1.9, True), (2.1, False)):
+        problem = Quadratic(np.diag([2.0, 1.0]), np.array([2.0, b]))
+        assert Certificates(problem, np.array([1.0, 0.0]), np.array([True, False]), 1).l_stationary is stationary
+
+
+def test_what_iht_ends_at_is_l_stationary():
+    draws = np.random.default_rng(0)
+    X = draws.standard_normal((60, 20))
+    problem = LeastSquares(X, X[:, :4].sum(axis=1) + draws.standard_normal(60))
+    result = run(iht(4, rounds=3000), problem, problem.start(0))
+    assert Certificates(problem, result.x, result.support, 4).l_stationary
+
+
+def test_clear_optima_are_proved():
+    """Well-conditioned least squares with a clear signal: proved optimal almost always, and then it is."""
+    proved = 0
+    for seed in range(20):
+        draws = np.random.default_rng(seed)
+        X = draws.standard_normal((200, 12))
+        problem = LeastSquares(X, X[:, :3].sum(axis=1) + 0.1 * draws.standard_normal(200))
+        result = run(htp(3), problem, problem.start(0))
+        proof = Certificates(problem, result.x, result.support, 3)
+        if proof.optimal:
+            proved += 1
+            np.testing.assert_allclose(enumerate_supports(problem, 3)[0], result.x, atol=1e-12)
+    assert proved == 20
+
+
+def test_tightening_closes_most_of_the_gap():
+    draws = np.random.default_rng(1)
+    X = draws.standard_normal((300, 60))
+    problem = LeastSquares(X, X[:, :10].sum(axis=1) + 2 * draws.standard_normal(300))
+    result = run(htp(10), problem, problem.start(0))
+    value = problem.value(result.x)
+    first, last = lower_bound(problem, result.x, 10), tightened_bound(problem, result.x, 10)
+    assert value - last < 0.3 * (value - first)
+    assert last >= tightened_bound(problem, result.x, 10, steps=3) >= first
+
+
+def test_the_relaxed_step_is_a_proximal_step():
+    """Against a search over z: min_u |u - v|^2 / 2 + r/2 sum u_j^2 / z_j = r/2 sum v_j^2 / (z_j + r)."""
+    draws = np.random.default_rng(2)
+    for _ in range(20):
+        v, r, k = draws.standard_normal(3), draws.exponential(), int(draws.integers(1, 3))
+        u = module._relaxed(v, r, k)
+        grid = np.linspace(0, 1, 201)
+        z = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)
+        z = np.column_stack([z, k - z.sum(axis=1)])
+        z = z[(z[:, 2] >= 0) & (z[:, 2] <= 1)]
+        best = z[np.argmin((v**2 / (z + r)).sum(axis=1))]
+        np.testing.assert_allclose(u, v * best / (best + r), atol=0.01 * np.abs(v).max())
+    np.testing.assert_allclose(module._relaxed(np.array([1.0, 0.0, -2.0]), 0.5, 2), [2 / 3, 0, -4 / 3])
+
+
+def test_infeasible_points_are_not_certified():
+    problem = Quadratic(np.eye(3), np.array([3.0, 2.0, 1.0]))
+    x, off = np.array([3.0, 2.0, 0.0]), np.array([True, False, False])
+    assert not Certificates(problem, x, x != 0, 1).feasible
+    assert not Certificates(problem, x, off, 2).feasible
+    assert not Certificates(problem, x, off, 2).optimal
+    assert not Certificates(problem, np.array([np.nan, 0, 0]), off, 2).feasible
+    assert Certificates(problem, np.array([np.nan, 0, 0]), off, 2).lower_bound == -math.inf
+    assert Certificates(problem, 0 * x, ~off & off, 0).optimal
+
+
+def test_without_strong_convexity_only_the_floor_is_left():
+    draws = np.random.default_rng(0)
+    X = draws.standard_normal((5, 10))
+    problem = LeastSquares(X, X[:, 0] * 2.0)
+    x, _ = problem.minimise_on(np.arange(10) < 5)
+    proof = Certificates(problem, x, x != 0, 5)
+    assert proof.lower_bound == 0.0 and proof.optimal  # an exact fit needs no other proof
+    x, _ = problem.minimise_on(np.arange(10) == 3)
+    assert not Certificates(problem, x, x != 0, 1).optimal
+    singular = Quadratic(np.ones((2, 2)), np.ones(2))
+    assert Certificates(singular, np.zeros(2), np.zeros(2, bool), 1).lower_bound == -math.inf
+
+
+class Plain(Problem):
+    def value(self, x):
+        return float((x - 1) @ (x - 1)) / 2
+
+    def gradient(self, x):
+        return x - 1
+
+
+def test_a_problem_without_capabilities_has_no_bound():
+    proof = Certificates(Plain(3), np.array([1.0, 0, 0]), np.array([True, False, False]), 1)
+    assert proof.value == 1.0 and proof.lower_bound == -math.inf and proof.gap == math.inf
+    assert proof.l_stationary is None and proof.one_swap_optimal is None and not proof.optimal
+
+
+def test_swaps_are_left_alone_where_they_cost_too_much(monkeypatch):
+    draws = np.random.default_rng(0)
+    X = draws.standard_normal((20, 6))
+    X[:, 1] = X[:, 0]
+    problem, support = LeastSquares(X, X[:, 0]), np.arange(6) < 2
+    x, _ = problem.minimise_on(support)
+    assert Certificates(problem, x, support, 2).one_swap_optimal is True
+    monkeypatch.setattr(module, "MOST_REFITS", 3)
+    assert Certificates(problem, x, support, 2).one_swap_optimal is None
+    monkeypatch.setattr(module, "MOST_WORK", 3)
+    assert Certificates(problem, x, support, 2).one_swap_optimal is None
+
+
+def test_examples():
+    failures, tests = doctest.testmod(module, extraglobs={"np": np})
+    assert tests > 0 and failures == 0
