@@ -24,6 +24,7 @@ from sparsopt.portfolio.tableau import DEPENDENT, Matrix, Tableau, Vector, pair_
 Indices = NDArray[np.intp]
 
 ALL = 400  # problems up to this size are one tableau
+SMALL = 200  # up to this size no answer is taken for clear: decoys are clearly worth more than what fits exactly
 WIDE = 64  # entering candidates looked at before all of them are
 
 
@@ -94,7 +95,7 @@ class Search:
 
     def clear(self, t: Tableau, entries: Vector) -> bool:
         ratio, need = self.contrast(t, entries)
-        return ratio >= need
+        return ratio >= need and self.p > SMALL
 
     def contrast(self, t: Tableau, entries: Vector) -> tuple[float, float]:
         """(cheapest exit / best entry, what that ratio must be for no swap to pay, by the correlations that occur)."""
@@ -126,7 +127,7 @@ class Search:
             S = new
         ratio, need = view.contrast()
         plenty = getattr(self.problem, "samples", math.inf) >= 4 * self.k * math.log(max(self.p, 2))
-        return S, view.value, ratio >= max(1.25, 0.4 * need) and plenty
+        return S, view.value, ratio >= max(1.25, 0.4 * need) and plenty and self.p > SMALL
 
     def pursuit(self) -> Indices:
         """Stage D's start: orthogonal matching pursuit over all coordinates."""
@@ -155,7 +156,7 @@ class Search:
         t = self.surroundings(S)
         best, lowest = t.inside.copy(), t.value
         samples = getattr(self.problem, "samples", math.inf)
-        for reach in {2 * self.k, int(min(t.m, 200, 0.6 * samples))}:
+        for reach in {2 * self.k, int(min(t.m, 200, samples if t.m <= samples else 0.6 * samples))}:
             t.to(best)
             t.forward(min(max(reach, self.k + 1), t.m))
             t.backward(self.k)
