@@ -110,8 +110,9 @@ class ShrinkStep:
     """Undoes a gradient step that changed the support and was too long for it, and shortens the next by `factor`.
 
     Too long: step > (1 - margin) |dx|^2 / dx'H dx, dx the change over the round. The test of normalised IHT
-    (Blumensath and Davies 2010; margin is their c, factor their 1/(kappa (1 - c))): with it f cannot increase. A round
-    that is accepted restores the full step. The shortening travels in slot "shrink", which `Normalised` reads.
+    (Blumensath and Davies 2010; margin is their c, factor their 1/(kappa (1 - c))): with it a quadratic f cannot
+    increase (other f: to second order). A round that is undone counts as one. A round that is accepted restores the
+    full step. The shortening travels in slot "shrink", which `Normalised` reads.
     """
 
     step_size: StepSize

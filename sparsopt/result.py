@@ -101,8 +101,8 @@ class Result:
 
     @property
     def gap(self) -> float:
-        """value - lower_bound; 0 means proved optimal, inf that no bound is known."""
-        return self.value - self.lower_bound
+        """value - lower_bound, never below 0; 0 means proved optimal, inf that no bound is known."""
+        return math.inf if self.certificates is None else self.certificates.gap
 
     def __str__(self) -> str:
         size, nonzero = sp.count(self.support), sp.count(self.x != 0)
