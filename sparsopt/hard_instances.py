@@ -1,9 +1,7 @@
-"""Worst cases from proofs, as constructors: problems on which some methods provably fail although the answer is
-easy.
+"""Worst cases from proofs, as constructors: problems on which some methods provably fail although the answer is easy.
 
-An instance carries the problem, k, the support of the answer, the catalogue methods that provably fail and
-those that provably do not, and the reason. Columns come in a random order with random signs (`seed`), which
-changes no proof.
+An instance carries the problem, k, the support of the answer, the catalogue methods that provably fail and those that
+provably do not, and the reason. Columns come in a random order with random signs (`seed`), which changes no proof.
 
 >>> hard = decoys(s=4)
 >>> hard.solved(hard.run(hard.fails[0]).x), hard.solved(hard.run(hard.succeeds[0]).x)
@@ -24,10 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsopt import catalogue from sparsopt.catalogue import backward_elimination, cosamp, foba,
-forward_greedy, frank_wolfe, htp, iht, niht, omp from sparsopt.errors import InvalidInput from sparsopt.method
-import Method, run from sparsopt.moves import Gradient, Magnitude from sparsopt.problems import LeastSquares
-from sparsopt.result import Result from sparsopt.schedules import Linear from sparsopt.state import State
+from sparsopt import catalogue
+from sparsopt.catalogue import backward_elimination, cosamp, foba, forward_greedy, frank_wolfe, htp, iht, niht, omp
+from sparsopt.errors import InvalidInput
+from sparsopt.method import Method, run
+from sparsopt.moves import Gradient, Magnitude
+from sparsopt.problems import LeastSquares
+from sparsopt.result import Result
+from sparsopt.schedules import Linear
+from sparsopt.state import State
 
 __all__ = [
     "INSTANCES",
@@ -80,13 +83,13 @@ class HardInstance:
 def diagonal(s: int = 3, kappa: float = 16.0, margin: float = 0.03, seed: int = 0) -> HardInstance:
     """Rules that look at |g_j| need s kappa (1 - 4d)/(1 - 2d) atoms where s suffice, d = margin.
 
-    A = diag(1 [s times], sqrt(kappa) [s kappa times]), b = (kappa sqrt(1 - 4d), sqrt(kappa (1 - 2d))).
-    Everywhere off S |g_j| is kappa sqrt(1 - 4d) on the truth and kappa sqrt(1 - 2d), more, on the rest,
-    although a rest atom gains only kappa (1 - 2d)/2 against kappa^2 (1 - 4d)/2. Thresholding x - g/L, L =
-    kappa, prefers the rest as well. Rules that know the curvature (`Gain`) take the truth. Family: Axiotis,
-    Sviridenko (2021); numbers re-derived.
+    A = diag(1 [s times], sqrt(kappa) [s kappa times]), b = (kappa sqrt(1 - 4d), sqrt(kappa (1 - 2d))). Everywhere
+    off S |g_j| is kappa sqrt(1 - 4d) on the truth and kappa sqrt(1 - 2d), more, on the rest, although a rest atom
+    gains only kappa (1 - 2d)/2 against kappa^2 (1 - 4d)/2. Thresholding x - g/L, L = kappa, prefers the rest as
+    well. Rules that know the curvature (`Gain`) take the truth. Family: Axiotis, Sviridenko (2021); numbers
+    re-derived.
     """
-    if not (s >= 1 and 0 < margin < 0.25 and kappa * (1 - 4 * margin) > 1 - 2 * margin and int(kappa) >= 3):
+    if not (s >= 1 and 0 < margin < 1 / 4 and kappa * (1 - 4 * margin) > 1 - 2 * margin and int(kappa) >= 3):
         raise InvalidInput(
             f"diagonal: s = {s}, kappa = {kappa}, margin = {margin}; choose s >= 1, kappa >= 3, 0 < margin < 1/6"
         )
@@ -108,14 +111,13 @@ def diagonal(s: int = 3, kappa: float = 16.0, margin: float = 0.03, seed: int = 
 
 
 def decoys(s: int = 6, decoys: int | None = None, excess: float = 0.1, seed: int = 0) -> HardInstance:
-    """The target is a sum of s atoms; each of many decoys looks better than any of them, to every greedy rule,
-    always.
+    """The target is a sum of s atoms; each of many decoys looks better than any of them, to every greedy rule, always.
 
-    Atoms e_1..e_s, b = their sum, decoys a 1/sqrt(s) + sqrt(1 - a^2) e_{s+j}, a^2 = (1 + excess)/s: unit
-    columns. While only decoys are selected the residual has <atom, r> = alpha/sqrt(s) < a alpha = <unused
-    decoy, r>, so the next one is a decoy: after t of them f = `decoy_value`, while f = 0 on the atoms. Decoys
-    in use keep more weight than a gradient step of length <= 1 gives an unused one, so thresholding stays, and
-    all exchanges of a decoy for a decoy are equal.
+    Atoms e_1..e_s, b = their sum, decoys a 1/sqrt(s) + sqrt(1 - a^2) e_{s+j}, a^2 = (1 + excess)/s: unit columns.
+    While only decoys are selected the residual has <atom, r> = alpha/sqrt(s) < a alpha = <unused decoy, r>, so the
+    next one is a decoy: after t of them f = `decoy_value`, while f = 0 on the atoms. Decoys in use keep more weight
+    than a gradient step of length <= 1 gives an unused one, so thresholding stays, and all exchanges of a decoy for
+    a decoy are equal.
     """
     number = 4 * s if decoys is None else decoys
     if not (s >= 2 and 0 < excess < s - 1 and excess < 1 and number >= 3 * s):
@@ -175,27 +177,26 @@ def diagonal_start(s: int = 2, kappa: float = 6.0, k: int | None = None, seed: i
 
 
 def flat(k: int = 5, radius: float = 1.0, seed: int = 0) -> HardInstance:
-    """Nothing sparse is good: f = |w - (B/d) 1|^2 / 2 with d = 2k, and every best k-sparse point has f =
-    B^2/(8k).
+    """Nothing sparse is good: f = |w - (B/d) 1|^2 / 2 with d = 2k, and every best k-sparse point has f = B^2/(8k).
 
-    So k of order beta |w*|_1^2 / eps is needed, and the bound 2 beta |w*|_1^2 / k of fully corrective selection
-    is within a factor of 16.
+    So k of order beta |w*|_1^2 / eps is needed, and the bound 2 beta |w*|_1^2 / k of fully corrective selection is
+    within a factor of 16.
     """
     if k < 1 or not radius > 0:
         raise InvalidInput(f"flat: k = {k}, radius = {radius}; choose k >= 1 and radius > 0")
-    d = 2 * k problem, truth = _problem(np.eye(d), np.full(d, radius / d), k, seed) succeeds = (omp(k),
-    forward_greedy(k), foba(k), catalogue.replacement(k), iht(k), htp(k), _backward(problem, k)) return
-    HardInstance("flat", problem, k, truth, (), succeeds, "the l1 norm is spread over 2k equal weights")
+    d = 2 * k
+    problem, truth = _problem(np.eye(d), np.full(d, radius / d), k, seed)
+    succeeds = (omp(k), forward_greedy(k), foba(k), catalogue.replacement(k), iht(k), htp(k), _backward(problem, k))
+    return HardInstance("flat", problem, k, truth, (), succeeds, "the l1 norm is spread over 2k equal weights")
 
 
 def coherent_triples(triples: int = 3, coherence: float = 0.95, drop: float = 0.1, seed: int = 0) -> HardInstance:
-    """Two atoms and their blend: the blend is selected first and never replaced, though the two atoms fit
-    exactly.
+    """Two atoms and their blend: the blend is selected first and never replaced, though the two atoms fit exactly.
 
-    Per triple (orthogonal to the others) e_1, e_2, z = a (e_1 + e_2)/sqrt(2) + sqrt(1 - a^2) e_3, b = e_1 + (1
-    - drop) e_2, k = 2 a triple. <z, b> = a (2 - drop)/sqrt(2) > 1 is the largest correlation, so greedy rules
-    take every z, then some e_1, which no longer suffices; thresholding keeps (z, e_1), whose weights exceed
-    what a step gives e_2. The exchange of z for e_2 is exact.
+    Per triple (orthogonal to the others) e_1, e_2, z = a (e_1 + e_2)/sqrt(2) + sqrt(1 - a^2) e_3, b = e_1 + (1 -
+    drop) e_2, k = 2 a triple. <z, b> = a (2 - drop)/sqrt(2) > 1 is the largest correlation, so greedy rules take
+    every z, then some e_1, which no longer suffices; thresholding keeps (z, e_1), whose weights exceed what a step
+    gives e_2. The exchange of z for e_2 is exact.
     """
     if not (triples >= 1 and 0.9 <= coherence < 1 and 0 <= drop <= 0.2):
         raise InvalidInput(
@@ -213,12 +214,11 @@ def coherent_triples(triples: int = 3, coherence: float = 0.95, drop: float = 0.
 
 
 def sharp(size: int = 4, epsilon: float = 0.01, seed: int = 0) -> HardInstance:
-    """OMP's restricted isometry condition is sharp: unit columns, delta_{K+1} = (1 + epsilon)/sqrt(K), and it
-    fails.
+    """OMP's restricted isometry condition is sharp: unit columns, delta_{K+1} = (1 + epsilon)/sqrt(K), and it fails.
 
-    Gram [[I_K, c 1], [c 1', 1]], c = (1 + epsilon)/K, b = the sum of the first K: the last column correlates K
-    c > 1 with b, the others 1. With delta_{K+1} < 1/sqrt(K), K >= 4, OMP cannot fail (Kim, Wang, Shim 2019; Wen
-    et al. 2017).
+    Gram [[I_K, c 1], [c 1', 1]], c = (1 + epsilon)/K, b = the sum of the first K: the last column correlates K c >
+    1 with b, the others 1. With delta_{K+1} < 1/sqrt(K), K >= 4, OMP cannot fail (Kim, Wang, Shim 2019; Wen et al.
+    2017).
     """
     if not (size >= 2 and 0 < epsilon < math.sqrt(size) - 1):
         raise InvalidInput(f"sharp: K = {size}, epsilon = {epsilon}; choose K >= 2 and 0 < epsilon < sqrt(K) - 1")
@@ -257,9 +257,10 @@ def _sharp(size: int, correlation: float, seed: int) -> tuple[LeastSquares, NDAr
 
 
 def _problem(A: Matrix, b: Vector, s: int, seed: int) -> tuple[LeastSquares, NDArray[np.bool_]]:
-    """Least squares with value |A w - b|^2 / 2, columns reordered and signed; the support of the first s
-    columns.""" order, signs = _order(A.shape[1], seed) root = math.sqrt(len(b)) return LeastSquares(root * A[:,
-    order] * signs, root * b), order < s
+    """Least squares with value |A w - b|^2 / 2, columns reordered and signed; the support of the first s columns."""
+    order, signs = _order(A.shape[1], seed)
+    root = math.sqrt(len(b))
+    return LeastSquares(root * A[:, order] * signs, root * b), order < s
 
 
 def _order(p: int, seed: int) -> tuple[NDArray[np.intp], Vector]:
@@ -268,5 +269,6 @@ def _order(p: int, seed: int) -> tuple[NDArray[np.intp], Vector]:
 
 
 def _backward(problem: LeastSquares, k: int) -> Method:
-    """One coordinate at a time. Square invertible A: the unrestricted minimiser is zero off the truth, or
-    diagonal.""" p = problem.layout.n return backward_elimination(Linear(p, k, p - k))
+    """One coordinate at a time. Square invertible A: the unrestricted minimiser is zero off the truth, or diagonal."""
+    p = problem.layout.n
+    return backward_elimination(Linear(p, k, p - k))
