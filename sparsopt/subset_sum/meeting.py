@@ -100,7 +100,12 @@ def _closest_pair(row: Any, n: int, half: int, low: int, lib: Library) -> Any:
     """Sort the keys and read the subset off the closest neighbours of unlike side; masks (B, n)."""
     row = lib.sort(row)
     value = row >> low
-    apart = lib.where(((row[:, 1:] ^ row[:, :-1]) & 1) == 1, value[:, 1:] - value[:, :-1], FAR)
+    apart = value[:, 1:] - value[:, :-1]
+    same = row[:, 1:] ^ row[:, :-1]
+    same &= 1
+    same -= 1  # 0 between neighbours of unlike side, all ones otherwise
+    same &= FAR
+    apart |= same
     at = apart.argmin(-1)
     one, two = lib.take(row, at), lib.take(row, at + 1)
     swap = (one & 1) == 1

@@ -63,10 +63,11 @@ def any_within(items: Any, targets: Any, tolerance: Any, size: int | None, lib: 
     """Some subset within the tolerance: the best of the first few items, then of more of them, until one fits."""
     n = items.shape[1]
     found = _start(items, lib)
-    open_rows = _where(~_out_of_reach(items, targets, tolerance), lib)
+    open_rows = lib.arange(len(targets))
     if 0 < lib.looked_at <= n:
         found.masks[:] = lib.first_look(items, targets, tolerance)
-        open_rows = open_rows[(errors_of(items, targets, found.masks, lib) > tolerance)[open_rows]]
+        open_rows = open_rows[errors_of(items, targets, found.masks, lib) > tolerance]
+    open_rows = _reachable(open_rows, items, targets, tolerance)
     for k in [k for k in STAGES if lib.looked_at < k < n] + [min(n, BATCHED)]:
         if not len(open_rows):
             break
@@ -88,7 +89,7 @@ def smallest(items: Any, targets: Any, tolerance: Any, size: int | None, lib: Li
     if lib.few:
         found.masks[:] = lib.few_items(items, targets, tolerance)
     closest = errors_of(items, targets, found.masks, lib)
-    open_rows = _where(~(_out_of_reach(items, targets, tolerance) | (closest <= tolerance)), lib)
+    open_rows = _reachable(lib.arange(len(targets))[closest > tolerance], items, targets, tolerance)
     for k in range(lib.few + 1, n + 1):
         if not len(open_rows):
             break
@@ -118,14 +119,11 @@ def _start(items: Any, lib: Library) -> Found:
     return Found(masks, masks.sum(-1) == 0, 0.0 * items.sum(-1))
 
 
-def _where(condition: Any, lib: Library) -> Any:
-    return lib.arange(condition.shape[0])[condition]
-
-
-def _out_of_reach(items: Any, targets: Any, tolerance: Any) -> Any:
-    """Targets beyond the sum of all positive or of all negative items by more than the tolerance (and rounding)."""
-    slack = tolerance + items.shape[1] * 2.0**-50 * (abs(items).sum(-1) + abs(targets))
-    return (targets > items.clip(0.0, None).sum(-1) + slack) | (targets < items.clip(None, 0.0).sum(-1) - slack)
+def _reachable(rows: Any, items: Any, targets: Any, tolerance: Any) -> Any:
+    """Those of the rows whose target the sum of all positive or of all negative items does not fall short of."""
+    a, z = items[rows], targets[rows]
+    slack = tolerance[rows] + a.shape[1] * 2.0**-50 * (abs(a).sum(-1) + abs(z))  # the second term: rounding
+    return rows[(z <= a.clip(0.0, None).sum(-1) + slack) & (z >= a.clip(None, 0.0).sum(-1) - slack)]
 
 
 def _one_by_one(items: Any, targets: Any, tolerance: Any, limit: int, lib: Library) -> Found:

@@ -13,10 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import InvalidInput, MissingCapability
+from ..names import lookup
 from . import compiled
 from .answer import Answer, Status, errors_of
 from .libraries import Library, library
-from .modes import MODES, Found, Mode
+from .modes import MODES, Found, Mode, best
 from .shared import nearest_of_one_set, worthwhile
 
 
@@ -47,12 +48,10 @@ def solve(
     lib = _backend(backend, items)
     a, z, several = _shapes(lib.floats(items), lib.floats(targets))
     t = _tolerances(tolerance, z, lib)
-    if mode != "shared" and mode not in MODES:
-        raise InvalidInput(f"mode {mode!r} is unknown: choose one of {', '.join([*MODES, 'shared'])}")
+    chosen = lookup(MODES | {"shared": best}, mode, "mode")
     if several and mode in ("best", "shared") and worthwhile(a.shape[1], z.shape[1] if mode == "best" else 1 << 40):
         found = _through_tables(a, z, lib)
     else:
-        chosen = MODES["best" if mode == "shared" else mode]
         found = _in_blocks(chosen, *_flat(a, z, several, lib), t.reshape(-1), size, lib)
     return _answer(a, z, t, found, several, tuple(lib.floats(targets).shape), lib)
 
