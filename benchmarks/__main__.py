@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import typing
 
@@ -15,6 +16,7 @@ COMMANDS = {
 
 def main(arguments: list[str]) -> int:
     """Run a command; its exit status. Errors are one line on stderr: 2 for what was asked, 1 for what happened."""
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")  # what Ctrl-C leaves is cleaned up
     if not arguments or arguments[0] in ("-h", "--help"):
         print("\n".join(_usage()))
         return 0 if arguments else 2

@@ -21,7 +21,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import IO, Any, ClassVar, Protocol
 
 from benchmarks import environment
 from sparsopt.errors import SparsoptError
@@ -176,7 +176,10 @@ def write_text(path: Path, text: str) -> None:
     """Text into a file: all of it, or the file stays as it was. Raises OSError."""
     from nets.checkpoint import write_atomically
 
-    write_atomically(path, lambda file: file.write(text.encode()) and None)
+    def fill(file: IO[bytes]) -> None:
+        file.write(text.encode())
+
+    write_atomically(path, fill)
 
 
 def _reason(error: Exception) -> str:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from benchmarks import cells, environment, networks, report, results, terminal
+from benchmarks import cells, convex, designs, environment, networks, report, results, terminal
 from benchmarks.cells import Failure, Store
 from benchmarks.runner import execute
 from sparsopt.errors import InvalidInput
@@ -50,6 +50,10 @@ class Compare:
     """Rules of cost of the network panel."""
     panel: Literal["both", "convex", "networks"] = "both"
     """What to compare."""
+    problems: tuple[str, ...] = designs.DEFAULT
+    """Problems of the convex panel: wide, tall, diabetes, diabetes-2, P7, and with SPARSOPT_DATA riboflavin."""
+    solvers: tuple[str, ...] = convex.METHODS
+    """Convex methods, as `sparsopt.methods()` names them, and scikit-learn's."""
     device: str = "cpu"
     """Where networks train: cpu, cuda, cuda:1, ..."""
     jobs: int = 0
@@ -68,9 +72,17 @@ class Compare:
         from sparsopt.names import lookup
 
         model = self.model or MODELS[self.data]
-        small = {"methods": QUICK, "sparsity": (0.9, 0.98), "seeds": 3, "epochs": 4.0} if self.quick else {}
+        small = (
+            {"methods": QUICK, "sparsity": (0.9, 0.98), "seeds": 3, "epochs": 8.0, "problems": ("tall", "diabetes")}
+            if self.quick
+            else {}
+        )
         for method in self.methods:
             lookup(METHODS, method, "network method")
+        for solver in self.solvers:
+            lookup(dict.fromkeys(convex.METHODS), solver, "convex method")
+        for problem in self.problems:
+            lookup(designs.PROBLEMS, problem, "convex problem")
         if self.seeds < 1 or self.threads < 1 or self.jobs < 0 or self.epochs < 0 or not self.trainings > 0:
             raise InvalidInput(
                 "seeds, threads and trainings must be positive; jobs and epochs positive, or 0 for defaults"
@@ -101,6 +113,8 @@ def main(config: Compare) -> int:
 def cells_of(config: Compare) -> dict[str, list[Any]]:
     """The cells of each panel of a resolved configuration."""
     panels: dict[str, list[Any]] = {}
+    if config.panel in ("both", "convex"):
+        panels["convex"] = list(convex.cells(config.problems, config.solvers, range(config.seeds)))
     if config.panel in ("both", "networks"):
         budgets = {"equal": config.trainings, "own": None}
         _check_data(config)

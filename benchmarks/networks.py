@@ -40,6 +40,7 @@ METHODS = (
 )
 NEVER = 10**12  # steps between accuracies inside a run: they would be paid for, and are not used
 MULTIPLE = ("imp", "imp-rewind", "imp-reinit", "lr-rewinding", "fine-tuning")  # trainings grow with the sparsity
+CORE = ("support", "schedules", "state", "moves", "fits", "judges", "method", "result", "catalogue")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ class NetworkCell:
 
     kind: ClassVar[str] = "network"
     packages: ClassVar[tuple[str, ...]] = ("numpy", "torch")
-    sources: ClassVar[tuple[str, ...]] = ("nets/**/*.py", "sparsopt/*.py", "benchmarks/networks.py")
+    sources: ClassVar[tuple[str, ...]] = (
+        *("nets/*.py", "nets/data/*.py", "nets/models/*.py", "benchmarks/networks.py"),
+        *(f"sparsopt/{module}.py" for module in CORE),
+    )
 
     @property
     def cost(self) -> str:

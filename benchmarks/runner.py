@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -49,7 +50,8 @@ def _computed(cells: Sequence[Cell], store: Store, jobs: int) -> Iterator[Cell]:
 
     calls = (joblib.delayed(_in_worker)(store, cell) for cell in cells)
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=store.threads):
-        yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(calls)
+        for cell in joblib.Parallel(return_as="generator_unordered")(calls):
+            yield cast(Cell, cell)
 
 
 def _in_worker(store: Store, cell: Cell) -> Cell:

@@ -62,10 +62,7 @@ def _t(values: np.ndarray, least: float) -> Interval:
         return Interval(float(values.mean()) if count else math.nan, math.nan, math.nan, count)
     mean, error = float(values.mean()), max(float(values.std(ddof=1)), least) / math.sqrt(count)
     half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * error
-    if error > 0:
-        p = 2 * float(stats.t.sf(abs(mean) / error, count - 1))
-    else:
-        p = float(mean == 0.0)
+    p = 2 * float(stats.t.sf(abs(mean) / error, count - 1)) if error > 0 else float(mean == 0.0)
     return Interval(mean, mean - half, mean + half, count, p)
 
 

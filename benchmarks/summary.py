@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.designs import PROBLEMS
 from benchmarks.statistics import Interval, holm, interval, paired, verdict
 
 Record = Mapping[str, Any]
@@ -97,3 +98,93 @@ def _median(records: list[Record], name: str) -> float:
 def _mean_densities(records: list[Record]) -> dict[str, float]:
     names = records[0]["densities"] if records else {}
     return {name: plain.fmean(record["densities"][name] for record in records) for name in names}
+
+
+# ---- the convex panel ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Point:
+    """A solver on one problem at one size. excess: % above the best refit objective that any solver here found.
+
+    gain: % by which the objective is lower than the reference's (in logarithms), paired by seed. The verdict is for
+    the size that the design looks at closely, adjusted over all of these.
+    """
+
+    problem: str
+    method: str
+    k: int
+    missing: tuple[int, ...]
+    refit: float
+    value: float
+    excess: Interval
+    gain: Interval
+    verdict: str
+    found: float
+    gradients: float
+    refits: float
+    seconds: float
+    curves: tuple[Any, ...] = ()
+
+
+def points(records: Sequence[Record], reference: str) -> list[Point]:
+    """One point for every (problem, method, size); a method with missing seeds has one point without numbers."""
+    whole = [record for record in records if "refit" in record]
+    best: dict[tuple[str, int, int], float] = {}
+    groups: dict[tuple[str, str, int], dict[int, Record]] = {}
+    for record in whole:
+        place = (record["problem"], record["seed"], record["k"])
+        best[place] = min(best.get(place, math.inf), record["refit"])
+        groups.setdefault((record["problem"], record["method"], record["k"]), {})[record["seed"]] = record
+    seeds = {record["problem"]: _seeds(records, record["problem"]) for record in records}
+    made = [
+        _point(key, found, groups.get((key[0], reference, key[2]), {}), best, seeds[key[0]])
+        for key, found in groups.items()
+    ]
+    looked = [point for point in made if point.k == PROBLEMS[point.problem].k]
+    adjusted = dict(zip(map(id, looked), holm([point.gain.p for point in looked]), strict=True))
+    return [
+        dataclasses.replace(point, verdict=verdict(point.gain, adjusted[id(point)]))
+        if id(point) in adjusted and point.gain.count
+        else point
+        for point in made
+    ]
+
+
+def _seeds(records: Sequence[Record], problem: str) -> tuple[int, ...]:
+    return tuple(sorted({record["seed"] for record in records if record["problem"] == problem}))
+
+
+def _point(
+    key: tuple[str, str, int],
+    found: dict[int, Record],
+    reference: dict[int, Record],
+    best: Mapping[tuple[str, int, int], float],
+    seeds: Sequence[int],
+) -> Point:
+    problem, method, k = key
+    records = list(found.values())
+    missing = tuple(seed for seed in seeds if seed not in found)
+    excess = [100 * (record["refit"] / best[problem, seed, k] - 1) for seed, record in found.items()]
+    comparable = not missing and set(found) == set(reference) and found is not reference
+    hits = [record["hits"] / k for record in records if record["hits"] is not None]
+    return Point(
+        problem,
+        method,
+        k,
+        missing,
+        refit=plain.fmean(record["refit"] for record in records),
+        value=plain.fmean(record["value"] for record in records),
+        excess=NONE if missing else interval(excess),
+        gain=paired(_logs(reference), _logs(found)) if comparable else NONE,
+        verdict="",
+        found=plain.fmean(hits) if hits else math.nan,
+        gradients=_median(records, "gradients"),
+        refits=_median(records, "refits"),
+        seconds=_median(records, "seconds"),
+        curves=tuple(record["curve"] for record in records if record["curve"]),
+    )
+
+
+def _logs(found: Mapping[int, Record]) -> dict[int, float]:
+    return {seed: 100 * math.log(record["refit"]) for seed, record in found.items()}
