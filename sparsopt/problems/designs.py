@@ -118,7 +118,9 @@ class Design:
 
     def restricted(self, indices: Array) -> Design:
         """The design with these columns only."""
-        return self if indices.size == self.p else type(self)(self.X[:, indices], self.weight, self.centred)
+        if np.array_equal(indices, np.arange(self.p)):
+            return self
+        return type(self)(self.X[:, indices], self.weight, self.centred)
 
     def absolute(self) -> Design:
         """|X| with the same shares, not centred: what norm bounds need."""
@@ -209,6 +211,12 @@ class Sparse(Design):
         missing = 1.0 - np.bincount(owner, weights=weight, minlength=self.p)
         full = np.diff(self.X.indptr) == self.n
         return stored + np.where(full, 0.0, np.maximum(missing, 0.0)) * self.mean**2
+
+    def take(self, indices: Array) -> Array:
+        """Columns of A, (n, k) float64, dense: for a few of them. Constant ones are exactly zero when centred."""
+        block = self.X[:, indices].toarray(order="F").astype(np.float64, copy=False) - self.mean[indices]
+        block[:, self.variance[indices] == 0] = 0.0
+        return block
 
     def part(self, indices: Array, x: Array) -> Array:
         x = x.astype(np.float64, copy=False)

@@ -16,7 +16,7 @@ from sparsopt.state import Array, Mask
 
 __all__ = ["Factor"]
 
-DEPENDENT = 1e-12  # a pivot below this share of its diagonal entry: numerically dependent on those before it
+DEPENDENT = 1e-12  # a pivot below this share of its diagonal entry is numerically dependent on those before it
 
 
 class Factor:
@@ -72,8 +72,14 @@ def _extend(L: Array, G: Array) -> tuple[Array, bool]:
         corner = corner - side.T @ side
     tail, failed = _lapack().dpotrf(corner, lower=1, clean=1)
     full[old:, old:] = tail
-    pivots = np.diagonal(tail)
-    return full, not failed and bool(np.all(pivots * pivots > DEPENDENT * np.diagonal(G)[old:]))
+    return full, not failed and _independent(full, G)
+
+
+def _independent(L: Array, G: Array) -> bool:
+    """Whether every pivot is more than what rounding leaves behind, which earlier small pivots amplify."""
+    share = np.diagonal(L) ** 2 / np.maximum(np.diagonal(G), np.finfo(float).tiny)
+    before = np.minimum.accumulate(np.concatenate([[1.0], share[:-1]]))
+    return bool(np.all(share * before > DEPENDENT))
 
 
 def _lapack() -> Any:

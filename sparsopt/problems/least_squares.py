@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -18,7 +19,7 @@ from sparsopt.problems.designs import design
 from sparsopt.problems.factor import Factor
 from sparsopt.problems.inputs import check_matrix, check_ridge, check_support, check_vector, check_weights
 from sparsopt.problems.spectrum import EPS, EXACT, restricted_extremes
-from sparsopt.state import Array, Mask
+from sparsopt.state import Array, Layout, Mask
 
 __all__ = ["LeastSquares"]
 
@@ -93,6 +94,25 @@ class LeastSquares(Problem):
         H = self.design.gram_columns(indices)
         H[indices, np.arange(indices.size)] += self.ridge
         return H
+
+    def hessian_block(self, indices: Array) -> Array:
+        """The Hessian on these coordinates, (k, k) float64: costs only their columns."""
+        H = self.design.restricted(indices).gram()
+        H[np.diag_indices_from(H)] += self.ridge
+        return H
+
+    def hessian_rounding(self) -> Array:
+        """e (p,) with |error of H_ij| <= e_i e_j for the entries that `hessian_block` computes."""
+        return np.sqrt(EPS * (self.design.n + 20) * (self.design.second + self.ridge))
+
+    @property
+    def samples(self) -> int:
+        """n, the number of rows of X."""
+        return self.design.n
+
+    def restricted(self, indices: Array) -> LeastSquares:
+        """f as a function of these coordinates only, the others zero."""
+        return _with_design(self, self.design.restricted(indices))
 
     def intercept(self, x: Array) -> float:
         return self.centre - float(self.design.mean @ x)
@@ -186,9 +206,9 @@ class LeastSquares(Problem):
             r = self.target - memo.columns.dot(slots, weights)
             correction = memo.factor.apply(memo.columns.tdot(slots, share * r) - self.ridge * weights)
             weights = weights + correction
-            if np.abs(correction).max(initial=0.0) <= 1e-9 * np.abs(weights).max(initial=0.0):
-                break
-        return weights
+            if _small(correction, weights):
+                return weights
+        return self.design.restricted(order).least_norm(self.target, self.ridge)
 
     def _dual(self, order: Array) -> Array:
         """More columns than rows: w = A'W^1/2 a with (W^1/2 A A' W^1/2 + ridge I) a = W^1/2 y, n equations."""
@@ -201,5 +221,18 @@ class LeastSquares(Problem):
         a = solver.solve(np.arange(self.design.n), K, b)
         if a is None:
             return part.least_norm(self.target, self.ridge)
-        a = a + solver.apply(b - root * part.dot(part.tdot(root * a)) - self.ridge * a)
-        return part.tdot(root * a)
+        correction = solver.apply(b - root * part.dot(part.tdot(root * a)) - self.ridge * a)
+        if not _small(correction, a, 1e-4):
+            return part.least_norm(self.target, self.ridge)
+        return part.tdot(root * (a + correction))
+
+
+def _small(correction: Array, weights: Array, share: float = 1e-9) -> bool:
+    """Whether a refinement changed little: then the factor could be trusted."""
+    return bool(np.abs(correction).max(initial=0.0) <= share * np.abs(weights).max(initial=0.0))
+
+
+def _with_design(problem: LeastSquares, part: Any) -> LeastSquares:
+    new = copy.copy(problem)
+    new.layout, new.design, new._memo = Layout.single(part.p), part, None
+    return new

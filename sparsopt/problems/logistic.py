@@ -9,6 +9,7 @@ Centring the columns only moves b, so everything is computed on the centred matr
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from sparsopt.problems.designs import design
 from sparsopt.problems.factor import Factor
 from sparsopt.problems.inputs import check_labels, check_matrix, check_ridge, check_support, check_weights
 from sparsopt.problems.least_squares import LeastSquares
-from sparsopt.state import Array, Mask
+from sparsopt.state import Array, Layout, Mask
 
 __all__ = ["Logistic"]
 
@@ -102,6 +103,37 @@ class Logistic(Problem):
         if self.design.centred:
             u = u - _mean(u, bend)
         return (self.design.tdot(bend * u) + self.ridge * v).astype(self.dtype, copy=False)
+
+    def hessian(self, x: Array) -> Array:
+        """The matrix of `hessian_product` at x, (p, p) float64: for problems of few coordinates."""
+        bend, memo = self._bend(self._point(x)), self.memory() if self._memo is None else self._memo
+        slots = memo.columns.slots(np.arange(self.p))
+        H = memo.columns.weighted_gram(slots, np.broadcast_to(bend, (self.design.n,)))
+        if self.design.centred and bend.sum() > 0:
+            along = memo.columns.tdot(slots, bend)
+            H = H - np.outer(along, along) / bend.sum()
+        H[np.diag_indices_from(H)] += self.ridge
+        return H
+
+    @property
+    def samples(self) -> int:
+        """n, the number of rows of X."""
+        return self.design.n
+
+    def restricted(self, indices: Array) -> Logistic:
+        """f as a function of these coordinates only, the others zero."""
+        new = copy.copy(self)
+        new.design = self.design.restricted(indices)
+        new.layout, new._memo = Layout.single(new.design.p), None
+        return new
+
+    def expansion(self, product: Array) -> tuple[float, Array, Array]:
+        """The loss l at z = A x = product, without the ridge, and its derivatives there: l, r (n,), d (n,).
+
+        grad l = r and, b following z, Hess l = diag(d) - d d'/sum d (without intercept diag(d)).
+        """
+        point = self._evaluate(product)
+        return point.loss, point.residual, self._bend(point)
 
     def curvature(self) -> Array:
         """h_j = variance_j / 4 + ridge >= the curvature along coordinate j at every x, (p,)."""

@@ -81,6 +81,18 @@ class Quadratic(Problem):
         """H[:, indices], (p, k)."""
         return self.H[:, indices]
 
+    def hessian_block(self, indices: Array) -> Array:
+        """H on these coordinates, (k, k)."""
+        return self.H[np.ix_(indices, indices)]
+
+    def hessian_rounding(self) -> Array:
+        """Zeros (p,): the entries of H are exact."""
+        return np.zeros(self.p)
+
+    def restricted(self, indices: Array) -> Quadratic:
+        """f as a function of these coordinates only, the others zero."""
+        return Quadratic(self.hessian_block(indices), self.c[indices], self.constant)
+
     def curvature(self) -> Array:
         """The diagonal of H."""
         return np.diagonal(self.H)
