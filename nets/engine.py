@@ -89,13 +89,8 @@ class Engine:
         """`steps` optimiser steps from the state: batch and randomness keyed by its cost, the rate by its clock."""
         self.load(state, gate.variables(state))
         optimiser = self._load_optimiser(recipe, state)
-        group, precision = optimiser.param_groups[0], self._precision(recipe)
-        v, rest, gradient, c = (
-            self.theta.detach()[: self.n],
-            self.theta.detach()[self.n :],
-            self.slope,
-            gate.context(state),
-        )
+        group, gradient, c = optimiser.param_groups[0], self.slope, gate.context(state)
+        v, rest = self.theta.detach()[: self.n], self.theta.detach()[self.n :]
         frozen = None if gate.trains_rest else rest.clone()
         visible = self._open_gate(gate, v, c)
         self.model.train()
@@ -105,9 +100,7 @@ class Engine:
                 _seed(self.device, state.seed, state.cost + step)
                 gate.weights(v, c, visible)
                 gradient.zero_()
-                with precision:
-                    loss = recipe.loss(self.model(inputs), targets)
-                loss.backward()
+                self._loss(recipe, inputs, targets).backward()
                 gate.gradient(gradient[: self.n], v, c)
                 group["lr"] = recipe.rate(state.clock + step, total)
                 optimiser.step()
@@ -127,10 +120,11 @@ class Engine:
         self._attach(spare)
         return spare
 
-    def _precision(self, recipe: Recipe) -> Any:
-        if recipe.precision == "bfloat16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return contextlib.nullcontext()
+    def _loss(self, recipe: Recipe, inputs: Tensor, targets: Tensor) -> Tensor:
+        if recipe.memory == "channels_last" and inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)  # convolutions follow their input
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            return recipe.loss(self.model(inputs), targets)
 
     # ---- evaluation ------------------------------------------------------------------------------------------------
 

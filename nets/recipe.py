@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sparsopt.errors import InvalidInput
 
 PRECISIONS = ("float32", "bfloat16")
+MEMORIES = ("contiguous", "channels_last")
 RateSchedule = Callable[[float], float]  # progress in [0, 1) -> factor on the learning rate
 
 
@@ -127,7 +128,13 @@ class Adam:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to train. precision: "float32", or "bfloat16" (autocast: it changes the numbers, so it is named)."""
+    """One way to train.
+
+    precision  "float32", or "bfloat16" by autocast
+    memory     order of images in memory: "contiguous" or "channels_last", which convolutions on CUDA prefer
+
+    Both change the last digits or more, so they are named here and nowhere chosen silently.
+    """
 
     learning_rate: float = 0.1
     schedule: RateSchedule = Milestones()
@@ -135,6 +142,7 @@ class Recipe:
     batch: int = 128
     label_smoothing: float = 0.0
     precision: str = "float32"
+    memory: str = "contiguous"
     name: str = "default"
 
     def __post_init__(self) -> None:
@@ -146,6 +154,8 @@ class Recipe:
             )
         if self.precision not in PRECISIONS:
             raise InvalidInput(f"precision = {self.precision!r}: known are {', '.join(PRECISIONS)}")
+        if self.memory not in MEMORIES:
+            raise InvalidInput(f"memory = {self.memory!r}: known are {', '.join(MEMORIES)}")
 
     def rate(self, clock: int, total: int) -> float:
         """The learning rate of step `clock` (from 0) out of `total`; from `total` on, that of the last step."""
