@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sparsopt.errors import InvalidInput, MissingCapability
-from sparsopt.subset_sum import Status, compiled, solve
+from sparsopt.subset_sum import Status, compiled, kernels, solve
 from tests.conftest import scaled
 
 BACKENDS = ["arrays", *(["compiled"] if compiled.available() else [])]
@@ -182,6 +182,38 @@ def test_torch_gives_the_same_answers(case: tuple[np.ndarray, np.ndarray], mode:
     assert (mine.success == other.success.numpy()).all() and (mine.status == other.status).all()
     if mode in ("best", "shared"):
         assert (abs(mine.errors - other.errors.numpy()) <= mine.resolution + other.resolution.numpy()).all()
+
+
+@pytest.mark.parametrize("power", [-600, -40, 0, 300])
+def test_any_scale_is_solved_alike(power: int) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(8)
+    items, targets = rng.uniform(-1, 1, (40, 11)), rng.uniform(-1, 1, 40)
+    expected = solve(items, targets).masks
+    items, targets = np.ldexp(items, power), np.ldexp(targets, power)
+    assert (solve(items, targets).masks == expected).all()
+    assert (solve(torch.tensor(items), torch.tensor(targets)).masks.numpy() == expected).all()
+
+
+def test_compiled_loops_are_right_without_the_compiler() -> None:
+    rng = np.random.default_rng(9)
+    items = rng.integers(-1000, 1000, (60, 14))
+    targets, enough = rng.integers(-1500, 1500, 60), rng.integers(0, 30, 60)
+    plain = [getattr(f, "py_func", f) for f in (kernels.first_look, kernels.few_items)]
+    bits, positions = (f(items, targets, enough) for f in plain)
+    answer = solve(items.astype(float), targets.astype(float), "smallest", enough.astype(float), backend="arrays")
+    for row in range(60):
+        if answer.success[row]:
+            assert bits[row] >= 0
+            chosen = (bits[row] >> np.arange(14)) & 1 == 1
+            assert abs(items[row][chosen].sum() - targets[row]) <= enough[row]
+        few = positions[row][positions[row] >= 0]
+        assert len(few) == len(set(few))
+        if answer.success[row] and answer.sizes[row] <= 4:
+            assert len(few) == answer.sizes[row]
+            assert abs(items[row][few].sum() - targets[row]) <= enough[row]
+        else:
+            assert len(few) == 0
 
 
 def test_what_does_not_fit_is_named() -> None:

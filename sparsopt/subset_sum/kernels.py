@@ -1,25 +1,29 @@
-"""The compiled loops behind `compiled`; importing this module needs numba, so nothing imports it before it is used.
+"""The loops behind `compiled`. Nothing imports this module before they are needed: importing numba takes half a second.
 
-They stay at module level: that is where numba can keep what it compiled for the next process.
+They stay at module level: that is where numba can keep what it compiled for the next process. Without numba they are
+plain Python, right and slow; `compiled.available` says which, and `solve` does not use them then.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-njit: Any = import_module("numba").njit
 TABLE, OUTER = 6, 8  # items whose sums are the sliding table, and items along whose sums it slides
 LARGEST_SIZE = 4
 
 
 def _compiled(function: Any) -> Any:
     """Compile on first use, and keep the machine code in a cache if there is a folder to keep it in."""
+    if find_spec("numba") is None:
+        return function
+    njit = import_module("numba").njit
     try:
         return njit(cache=True, nogil=True)(function)
-    except RuntimeError:
+    except RuntimeError:  # no folder for the cache
         return njit(nogil=True)(function)
 
 

@@ -20,6 +20,7 @@ class NumPy:
 
     name = "numpy"
     rows = 8192  # instances solved at a time, so that their arrays stay in the cache
+    key_bytes = 1 << 20  # and the keys that one sort sees, for the same reason
     looked_at = 0  # items whose subsets `first_look` covers
     few = 0  # sizes that `few_items` covers
 
@@ -82,12 +83,13 @@ class Torch(NumPy):
     """The same operations on tensors of one device."""
 
     name = "torch"
-    rows = 1 << 24
 
     def __init__(self, device: Any) -> None:
         import torch
 
         self.torch, self.device = torch, device
+        if device.type != "cpu":
+            self.rows, self.key_bytes = 1 << 20, 1 << 29
 
     def floats(self, x: Any) -> Any:
         return self.torch.as_tensor(x, dtype=self.torch.float64, device=self.device).detach()
@@ -111,7 +113,7 @@ class Torch(NumPy):
         return self.torch.frexp(x).exponent
 
     def power_of_two(self, x: Any) -> Any:
-        return self.torch.ldexp(self.torch.ones_like(x, dtype=self.torch.float64), x)
+        return ((x.to(self.torch.int64) + 1023) << 52).view(self.torch.float64)  # torch.ldexp goes through float32
 
     def arange(self, n: int) -> Any:
         return self.torch.arange(n, device=self.device)

@@ -26,7 +26,6 @@ import numpy as np
 from .fixed_point import Grid, to_grid
 from .libraries import Library
 
-BLOCK_BYTES = 1 << 20
 FAR = 1 << 62
 
 
@@ -59,8 +58,8 @@ def keys_per_row(n: int, size: int | None) -> int:
 
 
 def rows_at_once(n: int, size: int | None, lib: Library) -> int:
-    """Instances of one block: a megabyte of keys for NumPy (the cache), half a gigabyte for Torch."""
-    return max(1, (BLOCK_BYTES if lib.name == "numpy" else BLOCK_BYTES << 9) // (8 * keys_per_row(n, size)))
+    """Instances whose keys are sorted together."""
+    return max(1, lib.key_bytes // (8 * keys_per_row(n, size)))
 
 
 def _keys(a: Any, z: Any, half: int, low: int, unit: int, size: int | None, lib: Library) -> Any:
