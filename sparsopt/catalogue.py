@@ -4,7 +4,12 @@ An entry returns a `Method`: pseudo-code, guarantee, citation, and the compositi
 with networks: `Exact()` minimises on the support, `nets` passes a `Train(...)` in its place, and nothing else changes.
 
 Notation: S the support, g the gradient of f at x, h_j >= the curvature along coordinate j, L and lambda the smoothness
-and strong convexity of f restricted to sparse directions, kappa = L / lambda, s = |x*|_0 of whatever one competes with.
+and strong convexity of f restricted to sparse directions, kappa = L / lambda, s = |x*|_0 of whatever one competes with,
+D = f(x) - f(x*), beta = max_j h_j, delta_s the restricted isometry constants of unit-norm columns.
+
+What is said without a mark is proved in a few lines and checked in `tests/test_theorems.py` with exact constants, or
+was read in the abstract of the work that is named. A constant or number with a star (*) is quoted from memory of its
+source: check it there before you rely on it.
 
 >>> omp(3)
 Method(name='omp', ...)
@@ -78,7 +83,8 @@ def forward_greedy(k: int, by: Score = Gain()) -> Method:
 
     repeat k times:  j = argmax_j gain_j;  S += {j};  x_j -= g_j / h_j
 
-    Matching pursuit for least squares. A coordinate may be visited twice, so |S| <= k.
+    Matching pursuit for least squares. A coordinate may be visited twice, so |S| <= k. Every step lowers f by at
+    least g_j^2 / (2 h_j).
     """
     return Method("forward-greedy", (Stage((Phase(Visit(by), CoordinateStep()),), rounds=k),), "Mallat, Zhang (1993)")
 
@@ -88,10 +94,11 @@ def frank_wolfe(k: int, radius: float) -> Method:
 
     repeat k times:  j = argmax |g_j|;  x <- (1 - eta) x - eta B sign(g_j) e_j
 
-    f(x_k) - f(w) <= 8 beta B^2 / (k + 2) for every |w|_1 <= B, beta = max_j h_j (Jaggi 2013 with line search, whose
-    constant the step rule here shares up to a factor that the tests bound; order as in the source, Algorithm 1).
+    eta = min(1, g'(x - v) / (4 beta B^2)), v = -B sign(g_j) e_j, minimises the bound of f on the segment to v (its
+    l1 length is at most 2 B), so f(x_k) - f(w) <= 8 beta B^2 / (k + 2) for every |w|_1 <= B. By name, B is the l1
+    norm of the unrestricted minimiser. A coordinate may be visited twice, so |S| <= k.
     """
-    return Method("frank-wolfe", (Stage((Phase(Visit(), FrankWolfeStep(radius)),), rounds=k),), f"{SSZ}, Algorithm 1")
+    return Method("frank-wolfe", (Stage((Phase(Visit(), FrankWolfeStep(radius)),), rounds=k),), f"{SSZ}, Algorithm 1*")
 
 
 def fully_corrective(
@@ -101,14 +108,15 @@ def fully_corrective(
 
     until |S| = k:  S += the m coordinates of largest gain;  x = argmin f on S
 
-    Each step: D+ <= (1 - lambda / (beta |S* minus S|)) D, so k >= s (beta/lambda) log(D_0/eps) reaches eps; for
-    every w, k >= 2 beta |w|_1^2 / eps does too (beta = max_j h_j).
+    m = 1: each step D+ <= (1 - lambda / (beta |S* minus S|)) D, so k >= s (beta/lambda) log(D_0/eps) reaches eps, and
+    k = s gains at least 1 - exp(-lambda/beta) of what the best s coordinates do. For every w, k >= 2 beta |w|_1^2 /
+    eps reaches f(w) + eps, too.
     """
     if m < 1:
         raise InvalidInput(f"fully_corrective: m = {m} adds nothing; give m >= 1")
     sizes = [(m, k // m), (k % m, 1)]
     stages = tuple(Stage((Phase(Add(size, by, structure), fit),), rounds) for size, rounds in sizes if size * rounds)
-    return Method("fully-corrective", stages, f"{SSZ}, Algorithm 2")
+    return Method("fully-corrective", stages, f"{SSZ}, Algorithm 2*")
 
 
 def omp(k: int, by: Score = Gain()) -> Method:
@@ -116,7 +124,8 @@ def omp(k: int, by: Score = Gain()) -> Method:
 
     repeat k times:  j = argmax_j g_j^2 / h_j;  S += {j};  x = argmin f on S
 
-    Least squares: exact recovery in s steps if delta_{s+1} < 1/sqrt(s+1), which is sharp (Wen et al. 2017; Mo 2015).
+    Least squares: exact recovery in s steps if delta_{s+1} < 1/sqrt(s+1), sharp for columns of any norm and the rule
+    by gradient (Wen et al. 2017); for unit columns < 1/sqrt(s) from s = 4 on, sharp (Kim, Wang, Shim 2019).
     """
     method = fully_corrective(k, by=by)
     return Method("omp", method.stages, "Pati, Rezaiifar, Krishnaprasad (1993); " + method.source)
@@ -138,12 +147,13 @@ def replacement(
     repeat:  S' = S - {argmin_S x_i^2 h_i} + {argmax g_j^2 / h_j};  x' = argmin f on S'
              stop unless f(x') < f(x);  S = S'
 
-    k >= s + s (kappa^2 - 1) gives a linear rate 1 - 1/(kappa s) towards f(x*), kappa = beta_2 / lambda_{k+s}
-    (the source states k >= s (1 + 16 kappa^2)). OMPR (Jain, Tewari, Dhillon 2011) is the same for least squares.
+    k >= s + m (kappa^2 - 1), m = |S* minus S| <= s, kappa = beta_2 / lambda_{k+s}: D+ <= (1 - 1/(kappa m)) D
+    (for unit h, or with out=Magnitude(), into=Gradient(); the source has k >= s (1 + 16 kappa^2)*). With g(x*) = 0,
+    k > s kappa^2 / 4 recovers x*. For least squares its relative is OMPR (Jain, Tewari, Dhillon 2011).
     """
     first = fully_corrective(k, fit=fit, structure=structure) if start is None else start
     swaps = Stage((Phase(Swap(m, out, into, structure), fit),), rounds=rounds, judge=judge)
-    return Method("replacement", (*first.stages, swaps), f"{SSZ}, Algorithm 3")
+    return Method("replacement", (*first.stages, swaps), f"{SSZ}, Algorithm 3*")
 
 
 def foba(k: int, share: float = 0.5, rounds: int | None = None) -> Method:
@@ -152,7 +162,9 @@ def foba(k: int, share: float = 0.5, rounds: int | None = None) -> Method:
     repeat:  if removing the cheapest i in S costs at most share * (what the last addition at |S| gained): S -= {i}
              elif |S| < k: S += {argmax gain};   x = argmin f on S
 
-    Each add-drop pair lowers f by at least (1 - share) of a gain, so it ends; `rounds` (default 50 k + 100) is a guard.
+    Quadratic f: whenever it is back at a size, f has fallen by (1 - share) of the gain that was undone, so it ends
+    (`rounds`, default 50 k + 100, is a guard). The source stops at a threshold on the gain instead of at k, and has
+    share = 1/2*. Sound under restricted strong convexity, by gradients as here, too (Liu, Fujimaki, Ye 2014).
     """
     stage = Stage((Phase(AddOrDrop(k, share), Exact()),), 50 * k + 100 if rounds is None else rounds, RecordGains(k))
     return Method("foba", (stage,), "Zhang (2011), Adaptive forward-backward greedy algorithm")
@@ -207,8 +219,9 @@ def iht(
 
     repeat:  x <- H_k(x - step g)
 
-    step < 1/L: f decreases by at least (1/step - L)/2 |dx|^2 a round (Blumensath, Davies 2008; Bertsimas et al. 2016).
-    k >= 32 kappa^2 s and step 2/(3L): f <= f(x*) + eps in O(kappa log(D_0/eps)) rounds (Jain, Tewari, Kar 2014).
+    step <= 1/L: f decreases by at least (1/step - L)/2 |dx|^2 a round (Blumensath, Davies 2008; Bertsimas et al. 2016).
+    k >= 32* kappa^2 s, step 2/(3L)*: f <= f(x*) + eps in O(kappa log(D_0/eps)) rounds (Jain, Tewari, Kar 2014).
+    Least squares, step 1: recovery if delta_{2s} < 0.3568 (Xie 2023).
     """
     stage = hard_thresholding(k, GradientSteps(1, step_size), Restrict(), rounds, structure)
     return Method("iht", (Stage(stage.phases, rounds, judge),), "Blumensath, Davies (2008)")
@@ -220,7 +233,8 @@ def niht(k: int, rounds: int = 1000) -> Method:
     repeat:  step = |g_S|^2 / g_S'H g_S;  x' = H_k(x - step g)
              while the support changed and step > (1 - c) |x' - x|^2 / (x' - x)'H(x' - x):  step *= 1/2, again
 
-    Needs no smoothness constant, and does not depend on the scale of f.
+    Needs no smoothness constant, and does not depend on the scale of f. A quadratic f never increases. Undone rounds
+    count: near a fixed point that a long step would leave, most are.
     """
     step = Normalised(k)
     stage = hard_thresholding(k, GradientSteps(1, step), Restrict(), rounds)
@@ -237,7 +251,8 @@ def htp(
 
     repeat:  S = support of H_k(x - step g);  x = argmin f on S      until S repeats
 
-    Recovers s-sparse vectors if delta_{3s} < 1/sqrt(3) (Foucart 2011). With step < 1/L, f decreases until S repeats.
+    With step <= 1/L, f decreases until S repeats; with longer steps supports can cycle. Least squares, step 1:
+    recovery if delta_{3s} < 1/sqrt(3)* (Foucart 2011), delta_{2s} < 0.3780 (Xie 2023).
     """
     stage = hard_thresholding(k, GradientSteps(1, step_size), Exact(), rounds)
     return Method("htp", (Stage(stage.phases, rounds, judge),), "Foucart (2011); Yuan, Li, Zhang (2018)")
@@ -249,7 +264,8 @@ def cosamp(k: int, rounds: int = 200, judge: Judge | None = WhileDecreasing(), b
     repeat:  T = S + the 2k largest gains;  b = argmin f on T;  S = the k largest |b|;  x = argmin f on S
              stop unless f fell
 
-    Least squares: recovery if delta_{4k} < 1/2 (Song, Xia, Liu 2013). The source keeps b_S without the last refit.
+    Least squares: recovery if delta_{4k} < 1/2 (Song, Xia, Liu 2013; the source asked for 0.1). The source keeps b_S
+    without the last refit, and runs a fixed number of rounds.
     """
     stage = Stage((Phase(Add(2 * k, by), Exact()), Phase(Keep(k), Exact())), rounds=rounds, judge=judge)
     return Method("cosamp", (stage,), "Needell, Tropp (2009); Bahmani, Raj, Boufounos (2013)")
@@ -283,12 +299,12 @@ def iht_with_feedback(
 def randomised(k: int) -> Method:
     """Randomised sparsification: k draws j ~ |w_j| from a dense minimiser w, averaged (unbiased), then nothing more.
 
-    w = argmin f;  j_1..j_k ~ |w_j|/|w|_1;  x = (|w|_1/k) sum_i sign(w_{j_i}) e_{j_i}
+    w = argmin f;  j_1..j_k ~ |w_j|/|w|_1;  x = (|w|_1/k) sum_i sign(w_{j_i}) e_{j_i};  |S| <= k
 
     Quadratic f: E f(x) - f(w) = (|w|_1 sum_j |w_j| H_jj - w'Hw) / (2k) exactly; k >= beta |w|_1^2 / (2 eps) suffices.
     """
     stages = (Stage((Phase(Everything(), Exact()),)), Stage((Phase(Sample(k), Average(k)),)))
-    return Method("randomised", stages, f"{SSZ}, section 2.1")
+    return Method("randomised", stages, f"{SSZ}, section 2.1*")
 
 
 # ---- by name -------------------------------------------------------------------------------------------------------

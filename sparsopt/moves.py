@@ -275,7 +275,7 @@ class AddOrDrop:
 class Sample:
     """The coordinates hit by k independent draws j ~ |x_j| / |x|_1 (with replacement, so |S| <= k).
 
-    Randomised sparsification, Shalev-Shwartz, Srebro and Zhang (2010), section 2.1. The fit `Average` turns the same
+    Randomised sparsification of Shalev-Shwartz, Srebro and Zhang (2010). The fit `Average` turns the same
     draws into weights.
     """
 

@@ -21,7 +21,7 @@ from sparsopt.judges import IfDecreasing, SupportStable, WhileDecreasing
 from sparsopt.method import Method, Phase, Stage, autonomous, parts, run
 from sparsopt.moves import Add, Choose, Everything, Gradient, Keep, Random, Stay, Swap
 from sparsopt.result import Result, Status, Trace
-from sparsopt.schedules import Held, Linear
+from sparsopt.schedules import Cosine, Held, Linear, Rates
 from sparsopt.state import State
 from tests.conftest import scaled
 from tests.toys import Quadratic, random_quadratic
@@ -299,6 +299,8 @@ def test_slots_are_part_of_the_state():
         Stage((Phase(Keep(Linear(5, 2, 3)), Exact()),), 9),
         Stage((Phase(Keep(Held(Linear(5, 2, 3), 3)), Exact()),), 9),
         Stage((Phase(Keep(lambda round, layout: 5 - round), Exact()),), 9),
+        Stage((Phase(Keep(Rates((0.1,), 9)), Exact()),), 9),
+        Stage((Phase(Swap(Cosine(5, 0.3, 9)), Exact()),), 9),
         catalogue.randomised(3).stages[1],
     ],
 )

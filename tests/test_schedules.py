@@ -36,6 +36,8 @@ def test_decay_values():
     assert [Cubic(1000, 0, 4)(r, ONE) for r in range(4)] == [422, 125, 16, 0]  # 1000 (1 - t)^3, t = 1/4, 1/2, 3/4, 1
     assert [Linear(10, 0, 4)(r, ONE) for r in range(4)] == [8, 5, 3, 0]  # 7.5, 5, 2.5 round half up
     assert Geometric(5, 0, 1)(0, ONE) == 0
+    assert [Geometric(8, 1, 3)(r, ONE) for r in range(3)] == [4, 2, 1]
+    assert [Geometric(1, 8, 3)(r, ONE) for r in range(3)] == [2, 4, 8]
     with pytest.raises(InvalidInput, match="above 0; use Cubic"):
         Geometric(5, 0, 3)(0, ONE)
 
