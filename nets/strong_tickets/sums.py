@@ -1,0 +1,162 @@
+"""How one target weight is made of source weights: many subset sums at once, and an honest count of the misses.
+
+A rule maps items (B, n) and targets (B,) to masks (B, n). `Subset` is the theorems' rule, by `sparsopt.subset_sum`;
+`Nearest` and `Digits` are those of earlier papers, with exponentially or somewhat larger sources. A miss is recorded,
+never redrawn.
+
+>>> rule = Subset("any", 0.01)
+>>> rule(np.array([[0.5, 0.3, -0.2]]), np.array([0.3]))
+array([[False,  True, False]])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.strong_tickets.source import Floats, Mask
+from sparsopt.errors import InvalidInput
+from sparsopt.subset_sum import solve
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Subset sums: mode "any" (first within the tolerance), "smallest" (fewest items), "best" (least error).
+
+    most: items among which subsets are searched; more would only cost time. Of the others, one after the other is taken
+    while the target is too far for them to overshoot, so that a large target comes within reach.
+    """
+
+    mode: str = "any"
+    tolerance: float = 1e-3
+    most: int = 28
+
+    def __post_init__(self) -> None:
+        _check(self.tolerance)
+
+    def __call__(self, items: Floats, targets: Floats) -> Mask:
+        masks = np.zeros(items.shape, dtype=bool)
+        near, far = items[:, : self.most], items[:, self.most :]
+        rest = targets
+        if far.shape[1]:
+            sign = np.sign(targets)[:, None]
+            helps = np.maximum(far * sign, 0.0)
+            beyond = np.abs(targets) - np.maximum(near * sign, 0.0).sum(axis=1) / 2
+            masks[:, self.most :] = (helps > 0) & (helps.cumsum(axis=1) <= beyond[:, None])
+            rest = targets - (far * masks[:, self.most :]).sum(axis=1)
+        masks[:, : self.most] = solve(near, rest, self.mode, self.tolerance).masks
+        return masks
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The one item nearest to the target, or none: Malach, Yehudai, Shalev-Shwartz and Shamir (2020), Theorem 2.1.
+
+    Needs some 1 / tolerance items, where subsets need log(1 / tolerance): the baseline.
+    """
+
+    tolerance: float = 1e-3
+
+    def __post_init__(self) -> None:
+        _check(self.tolerance)
+
+    def __call__(self, items: Floats, targets: Floats) -> Mask:
+        gaps = np.abs(np.concatenate([items, np.zeros((len(items), 1))], axis=1) - targets[:, None])
+        masks = np.zeros((len(items), items.shape[1] + 1), dtype=bool)
+        masks[np.arange(len(items)), gaps.argmin(axis=1)] = True
+        return masks[:, :-1]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Greedy digits: Orseau, Hutter and Rivasplata (2020).
+
+    Items of the target's sign in decreasing size; each is taken that still fits. Where every item is at most the sum
+    of the smaller ones plus the tolerance, every target up to their sum is met to the tolerance (Kakeya 1914); one item
+    in each [g^-(i+1), g^-i], g the golden ratio, is enough for that, hence one item a scale, hence `Hyperbolic`.
+    """
+
+    tolerance: float = 1e-3
+
+    def __post_init__(self) -> None:
+        _check(self.tolerance)
+
+    def __call__(self, items: Floats, targets: Floats) -> Mask:
+        size = np.maximum(np.sign(targets)[:, None] * items, 0.0)
+        order = np.argsort(-size, axis=1, kind="stable")
+        masks, rest = np.zeros(items.shape, dtype=bool), np.abs(targets)
+        rows = np.arange(len(items))
+        for column in order.T:
+            x = size[rows, column]
+            fits = (x > 0) & (x <= rest)
+            masks[rows, column] = fits
+            rest = rest - np.where(fits, x, 0.0)
+        return masks
+
+    def complete(self, items: Floats) -> NDArray[np.bool_]:
+        """Whether Kakeya's condition holds for the positive items of each row: no target up to their sum is missed."""
+        size = -np.sort(-np.maximum(items, 0.0), axis=1)
+        below = size[:, ::-1].cumsum(axis=1)[:, ::-1] - size
+        return np.all(size <= below + self.tolerance, axis=1)
+
+
+Rule = Subset | Nearest | Digits
+
+
+def _check(tolerance: float) -> None:
+    if not 0 <= tolerance < float("inf"):
+        raise InvalidInput(f"tolerance = {tolerance} must be a number >= 0")
+
+
+# ---- counting ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Tally:
+    """What happened to the sums of one network: how many, how many missed, the worst error, items at hand and used."""
+
+    sums: int = 0
+    missed: int = 0
+    worst: float = 0.0
+    items: int = 0
+    used: int = 0
+    fewest: int = field(default=1 << 30)
+
+    def add(self, errors: Floats, tolerance: float, masks: Mask) -> None:
+        self.sums += len(errors)
+        self.missed += int((errors > tolerance).sum())
+        self.worst = max(self.worst, float(errors.max(initial=0.0)))
+        self.items += masks.size
+        self.used += int(masks.sum())
+        if len(errors):
+            self.fewest = min(self.fewest, masks.shape[1])
+
+
+def settle(rule: Rule, items: Floats, targets: Floats, locked: Mask | None, tally: Tally) -> Mask:
+    """Masks (B, n) for items (B, n): locked items are in, absent ones (0) out, a zero target takes nothing else.
+
+    The sum over locked items is subtracted from the target first, so that a locked item is an offset.
+    """
+    wanted, free = targets, items
+    if locked is not None and locked.any():
+        wanted = targets - (items * locked).sum(axis=1)
+        free = np.where(locked, 0.0, items)
+    masks = np.zeros(items.shape, dtype=bool)
+    asked = np.flatnonzero(wanted != 0)
+    for rows in np.array_split(asked, max(1, -(-len(asked) * items.shape[1] // (1 << 22)))):
+        if len(rows) and items.shape[1]:
+            masks[rows] = rule(free[rows], wanted[rows])
+    masks &= free != 0
+    errors = np.abs((free * masks).sum(axis=1) - wanted)
+    masks = masks if locked is None else masks | locked
+    tally.add(errors, rule.tolerance, masks)
+    return masks
+
+
+def grouped(counts: NDArray[Any]) -> Iterable[tuple[int, NDArray[np.int64]]]:
+    """(count, rows with that count), so that ragged item sets become rectangles."""
+    return ((int(n), np.flatnonzero(counts == n)) for n in np.unique(counts))
