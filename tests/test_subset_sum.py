@@ -163,6 +163,30 @@ def test_targets_out_of_reach_are_missed_and_large_searches_say_so() -> None:
     assert [s.name for s in hopeless.status] == ["UNSETTLED", "UNSETTLED"]
     assert [s.name for s in solve(np.full((1, 80), 1.0), np.array([9.5]), "smallest", 0.1).status] == ["UNSETTLED"]
 
+    far = solve(items, np.array([30.0, -30.0, 0.2]), "smallest", 1e-3)
+    assert (far.masks[0] == (items[0] > 0)).all() and (far.masks[1] == (items[1] < 0)).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("n", [44, 60])
+def test_few_of_many_items_are_found_to_full_precision(n: int, backend: str) -> None:
+    """The only subset within the tolerance has 5 items; its keys must not lose the bits that tell it apart."""
+    rng = np.random.default_rng(n)
+    items = rng.uniform(1, 2, (4, n))
+    items[:, :5] = rng.uniform(100, 200, (4, 5))
+    targets = items[:, :5].sum(1)
+    answer = solve(items, targets, "smallest", 1e-9, backend=backend)
+    assert answer.success.all() and (answer.sizes == 5).all() and answer.masks[:, :5].all()
+    assert (solve(items, targets, "size", size=5).resolution < 1e-6).all()
+
+
+def test_nothing_to_solve_is_no_error() -> None:
+    for mode in ("best", "any", "smallest", "shared"):
+        assert solve(np.zeros((0, 5)), np.zeros(0), mode).errors.shape == (0,)
+        assert solve(np.zeros((3, 0)), np.array([0.0, 1.0, -2.0]), mode).errors.tolist() == [0.0, 1.0, 2.0]
+    with pytest.raises(InvalidInput, match="does not fit"):
+        solve(np.ones((3, 2)), np.ones(3), tolerance=np.ones(2))
+
 
 def test_best_beyond_the_batched_sizes() -> None:
     items = np.random.default_rng(3).uniform(-1, 1, (2, 36))

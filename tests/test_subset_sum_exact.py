@@ -109,6 +109,18 @@ def test_many_items_go_through_the_table_of_bits(items: list[int], target: int) 
     assert answer.success == (answer.errors == 0)
 
 
+@pytest.mark.parametrize("n", [8, 20, 32])
+def test_large_integers_stay_exact(n: int) -> None:
+    """Beyond the bits of a batch's keys: the planted solution differs from near ones in the last bits only."""
+    rng = np.random.default_rng(n)
+    items = rng.integers(-(2**47), 2**47, (12, n))
+    targets = (items * (rng.random((12, n)) < 0.5)).sum(1)
+    answer = solve_integers(items, targets)
+    assert answer.success.all() and ((items * answer.masks).sum(1) == targets).all()
+    with pytest.raises(InvalidInput, match="2\\^36"):
+        solve_integers(items, targets, "smallest")
+
+
 def test_grids_are_exact_or_refused() -> None:
     assert on_grid([0.75, -0.5, 0.0], 2.0**-3).tolist() == [6, -4, 0]
     with pytest.raises(InvalidInput, match="not a multiple"):

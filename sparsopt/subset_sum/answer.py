@@ -36,7 +36,8 @@ class Answer:
     errors     (...,) |target - sum of the chosen items|, correctly rounded
     success    (...,) boolean, errors <= tolerance
     codes      (...,) positions in `Status`; `status` spells them out
-    resolution (...,) no subset beats `errors` by more than this (modes best, shared, size) once status is not UNSETTLED
+    resolution (...,) what rounding to a grid may have cost: in modes best, shared and size no subset beats `errors`
+               by more; in modes any and smallest, MISSED means no subset within the tolerance less this
     """
 
     masks: Any

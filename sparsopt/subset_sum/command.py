@@ -18,7 +18,7 @@ from .theorems import THEOREMS, Theorem, Verdict
 
 @dataclass(frozen=True)
 class Verify:
-    """Check the random subset sum theorems by experiment and write a verdict for each (all: some 15 seconds)."""
+    """Check the random subset sum theorems by experiment and write a verdict for each (all: some 10 seconds)."""
 
     theorem: Literal["all", "lueker", "da-cunha", "vectors", "structured", "fixed-size", "quantised"] = "all"
     """The theorem to check."""

@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidInput
 from .answer import Answer
+from .hard import solve_one
 from .solve import solve
 
 Integers = NDArray[np.int64]
 TABLE_REACH = 1 << 22
-LARGEST = 1 << 53
 
 
 def on_grid(values: ArrayLike, step: float) -> Integers:
@@ -42,15 +42,33 @@ def solve_integers(items: ArrayLike, targets: ArrayLike, mode: str = "any") -> A
     """Subsets with sum exactly equal to the target, for integer items (n,) or (B, n) and targets () or (B,).
 
     `mode` is one of "any", "smallest" and "best"; success means equality. One set of more than 34 items goes through
-    the table of bits if its reach allows. Raises InvalidInput beyond 2^53, where float64 would not be exact.
+    the table of bits if its reach allows. Raises InvalidInput where sums may exceed 2^53 (float64 would not be exact),
+    or 2^36 for "smallest".
     """
     a, z = _integers(items), _integers(targets)
     reach = np.abs(a).sum(-1, dtype=np.float64)
-    if reach.max(initial=0.0) >= LARGEST or np.abs(z).max(initial=0) >= LARGEST:
-        raise InvalidInput("integers must sum to less than 2^53 in absolute value to stay exact")
+    bits = 36 if mode == "smallest" else 53
+    if max(reach.max(initial=0.0), np.abs(z).max(initial=0)) >= 2.0**bits:
+        raise InvalidInput(f"integers must sum to less than 2^{bits} in absolute value to stay exact in mode {mode!r}")
     if mode == "any" and a.ndim == 1 and z.ndim == 0 and len(a) > 34 and reach <= TABLE_REACH:
         return _from_table(a, int(z))
-    return solve(a.astype(np.float64), z.astype(np.float64), mode, 0.0)
+    answer = solve(a.astype(np.float64), z.astype(np.float64), mode, 0.0)
+    return _exact(a, z, answer)
+
+
+def _exact(a: Integers, z: Integers, answer: Answer) -> Answer:
+    """Solve again, on 60 bits, what a coarser grid of the batch did not settle."""
+    doubtful = np.flatnonzero(~answer.success & (answer.resolution > 0) & (answer.codes == 1))
+    if not len(doubtful):
+        return answer
+    items, targets, masks = np.atleast_2d(a), np.atleast_1d(z), np.atleast_2d(answer.masks).copy()
+    for row in doubtful:
+        masks[row] = solve_one(items[row].astype(np.float64), float(targets[row])).masks
+    errors = np.abs(targets - (items * masks).sum(1)).astype(np.float64)
+    codes = np.where(errors == 0, 0, np.atleast_1d(answer.codes))
+    shape = answer.errors.shape
+    return Answer(masks.reshape(answer.masks.shape), errors.reshape(shape), (errors == 0).reshape(shape),
+                  codes.reshape(shape), np.zeros(shape))  # fmt: skip
 
 
 def reachable(items: ArrayLike) -> tuple[int, NDArray[np.bool_]]:

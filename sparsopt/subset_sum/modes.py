@@ -19,10 +19,10 @@ from .answer import errors_of
 from .libraries import Library
 from .meeting import keys_per_row, nearest
 
-BATCHED = 34  # items; from here on one row of keys is megabytes, and instances are solved one by one
-MOST_KEYS = 1 << 18
+BATCHED = 30  # items; beyond, one row of keys is a megabyte, and instances are solved one by one (on the CPU)
+MOST_KEYS = 1 << 20  # a row of 8 MB
 PATIENCE = 44  # items up to which `any` searches what is left of a batch exhaustively (0.3 s an instance)
-STAGES = (10, 14, 18, 22, 28)  # items that `any` looks at before it takes more
+STAGES = (10, 14, 18, 22, 26)  # items that `any` looks at before it takes more
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ Mode = Callable[[Any, Any, Any, "int | None", Library], Found]
 
 
 def best(items: Any, targets: Any, tolerance: Any, size: int | None, lib: Library) -> Found:
-    """Least error: all 2^n subsets, met in the middle; from 35 items on one instance after the other (`hard`)."""
+    """Least error: all 2^n subsets, met in the middle; from 31 items on one instance after the other (`hard`)."""
     if items.shape[1] <= BATCHED:
         return _met(items, targets, None, lib)
     return _one_by_one(items, targets, np.zeros(len(targets)), hard.LARGEST, lib)
@@ -67,18 +67,19 @@ def any_within(items: Any, targets: Any, tolerance: Any, size: int | None, lib: 
     if 0 < lib.looked_at <= n:
         found.masks[:] = lib.first_look(items, targets, tolerance)
         open_rows = open_rows[errors_of(items, targets, found.masks, lib) > tolerance]
-    open_rows = _reachable(open_rows, items, targets, tolerance)
+    open_rows = _reachable(open_rows, items, targets, tolerance, found)
     for k in [k for k in STAGES if lib.looked_at < k < n] + [min(n, BATCHED)]:
         if not len(open_rows):
             break
         a, z = items[open_rows], targets[open_rows]
-        met, _ = nearest(a[:, :k], z, None, lib)
-        found.masks[open_rows, :k] = met
+        met, grid = nearest(a[:, :k], z, None, lib)
+        found.masks[open_rows, :k], found.resolution[open_rows] = met, grid.resolution
         missed = errors_of(a[:, :k], z, met, lib) > tolerance[open_rows]
         open_rows = open_rows[missed]
     if n > BATCHED and len(open_rows):
         rest = _one_by_one(items[open_rows], targets[open_rows], lib.numpy(tolerance[open_rows]), PATIENCE, lib)
         found.masks[open_rows], found.covered[open_rows] = rest.masks, rest.covered
+        found.resolution[open_rows] = rest.resolution
     return found
 
 
@@ -89,7 +90,7 @@ def smallest(items: Any, targets: Any, tolerance: Any, size: int | None, lib: Li
     if lib.few:
         found.masks[:] = lib.few_items(items, targets, tolerance)
     closest = errors_of(items, targets, found.masks, lib)
-    open_rows = _reachable(lib.arange(len(targets))[closest > tolerance], items, targets, tolerance)
+    open_rows = _reachable(lib.arange(len(targets))[closest > tolerance], items, targets, tolerance, found)
     for k in range(lib.few + 1, n + 1):
         if not len(open_rows):
             break
@@ -97,7 +98,8 @@ def smallest(items: Any, targets: Any, tolerance: Any, size: int | None, lib: Li
             found.covered[open_rows] = False
             break
         a, z = items[open_rows], targets[open_rows]
-        met, _ = nearest(a, z, k, lib)
+        met, grid = nearest(a, z, k, lib)
+        found.resolution[open_rows] = grid.resolution
         errors = errors_of(a, z, met, lib)
         better = errors < closest[open_rows]
         found.masks[open_rows[better]], closest[open_rows[better]] = met[better], errors[better]
@@ -119,11 +121,16 @@ def _start(items: Any, lib: Library) -> Found:
     return Found(masks, masks.sum(-1) == 0, 0.0 * items.sum(-1))
 
 
-def _reachable(rows: Any, items: Any, targets: Any, tolerance: Any) -> Any:
-    """Those of the rows whose target the sum of all positive or of all negative items does not fall short of."""
+def _reachable(rows: Any, items: Any, targets: Any, tolerance: Any, found: Found) -> Any:
+    """The rows whose target lies between the sums of all negative and of all positive items; the others are settled.
+
+    Beyond those sums (by more than the tolerance and rounding) all positive, or all negative, items come nearest.
+    """
     a, z = items[rows], targets[rows]
-    slack = tolerance[rows] + a.shape[1] * 2.0**-50 * (abs(a).sum(-1) + abs(z))  # the second term: rounding
-    return rows[(z <= a.clip(0.0, None).sum(-1) + slack) & (z >= a.clip(None, 0.0).sum(-1) - slack)]
+    slack = tolerance[rows] + a.shape[1] * 2.0**-50 * (abs(a).sum(-1) + abs(z))
+    above, below = z > a.clip(0.0, None).sum(-1) + slack, z < a.clip(None, 0.0).sum(-1) - slack
+    found.masks[rows[above]], found.masks[rows[below]] = a[above] > 0, a[below] < 0
+    return rows[~(above | below)]
 
 
 def _one_by_one(items: Any, targets: Any, tolerance: Any, limit: int, lib: Library) -> Found:

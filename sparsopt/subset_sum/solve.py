@@ -10,6 +10,7 @@ array([0. , 0.5])
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..errors import InvalidInput, MissingCapability
@@ -36,7 +37,7 @@ def solve(
     mode       "best"      least error
                "any"       the first subset found within the tolerance, otherwise a near one
                "smallest"  fewest items within the tolerance, otherwise a near one
-               "size"      least error among subsets of exactly `size` items
+               "size"      least error among subsets of exactly `size` items (any size of 34 items, few of many)
                "shared"    least error, through one table of all sums a row (many targets, n <= 24)
     tolerance  >= 0, a number or one for every target, in the units of the items
     size       the number of items, for mode "size"
@@ -98,6 +99,8 @@ def _tolerances(tolerance: Any, z: Any, lib: Library) -> Any:
     t = lib.floats(tolerance)
     if not bool((t >= 0).all()):
         raise InvalidInput("tolerance must be a number >= 0 (or an array of them)")
+    if t.ndim and math.prod(t.shape) != math.prod(z.shape):
+        raise InvalidInput(f"tolerance of shape {tuple(t.shape)} does not fit targets of shape {tuple(z.shape)}")
     return (t.reshape(z.shape) if t.ndim else t) + 0.0 * z
 
 
