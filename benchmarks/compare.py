@@ -73,7 +73,7 @@ class Compare:
 
         model = self.model or MODELS[self.data]
         small = (
-            {"methods": QUICK, "sparsity": (0.9, 0.98), "seeds": 3, "epochs": 8.0, "problems": ("tall", "diabetes")}
+            {"methods": QUICK, "sparsity": (0.9, 0.98), "seeds": 3, "epochs": 5.0, "problems": ("tall", "diabetes")}
             if self.quick
             else {}
         )

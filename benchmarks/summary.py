@@ -141,7 +141,7 @@ def points(records: Sequence[Record], reference: str) -> list[Point]:
         _point(key, found, groups.get((key[0], reference, key[2]), {}), best, seeds[key[0]])
         for key, found in groups.items()
     ]
-    looked = [point for point in made if point.k == PROBLEMS[point.problem].k]
+    looked = [p for p in made if p.k == PROBLEMS[p.problem].k and PROBLEMS[p.problem].random]
     adjusted = dict(zip(map(id, looked), holm([point.gain.p for point in looked]), strict=True))
     return [
         dataclasses.replace(point, verdict=verdict(point.gain, adjusted[id(point)]))

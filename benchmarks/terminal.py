@@ -16,7 +16,7 @@ from benchmarks.summary import Line, Point
 
 STYLES = {"better": "green", "worse": "red", "not separable": "dim", "": ""}
 SHOWN = ("problem", "method", "sparsity", "seed", "trainings")
-CONVEX = "objective after the same refit for all; ± 95 % interval over seeds; found: share of the true support"
+CONVEX = "objective after the same refit for all; ± 95 % interval over seeds, none for one data set; found: of the true"
 RULES = {"equal": "the same number of training steps for all", "own": "each method's own number of trainings"}
 
 
