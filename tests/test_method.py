@@ -308,6 +308,15 @@ def test_random_and_scheduled_stages_are_never_called_cycles(stage):
     assert not autonomous(stage)
 
 
+def test_rounds_that_only_look_the_same_all_run():
+    """A schedule that rests, and proposals that are undone: the state repeats, the run does not."""
+    problem = random_quadratic(0)
+    resting = Stage((Phase(Choose(Linear(4, 3, 9), Gradient()), Restrict()),), rounds=9)
+    undone = Stage((Phase(Swap(2, into=Random()), Exact()),), 30, IfDecreasing())
+    result = run(Method("m", (resting, undone)), problem, problem.start())
+    assert len(result.trace) == 39 and result.status is Status.FINISHED and 0 < result.seconds < 60
+
+
 def test_autonomous_stages_and_their_parts():
     assert all(autonomous(stage) for stage in catalogue.iht(3).stages)
     names = [type(part).__name__ for part in parts(catalogue.niht(2))]

@@ -65,6 +65,7 @@ def test_top_within(score, k, data):
     chosen = top(score, k, within)
     np.testing.assert_array_equal(chosen, reference(score, k, within))
     np.testing.assert_array_equal(within, before)
+    np.testing.assert_array_equal(top(torch.from_numpy(score), k, torch.from_numpy(within)).numpy(), chosen)
 
 
 @given(scores(), st.integers(0, 30), st.sampled_from(["float64", "float32"]))
@@ -168,6 +169,7 @@ def test_n_of_m_edges():
     assert tensor.tolist() == [False, True, True, False]
     with pytest.raises(NotFinite):
         NM(1, 2)(np.array([np.nan, 1.0]), 0, Layout.single(2))
+    assert NM(1, 1)(np.zeros(3), 0, whole).all() and not NM(0, 1)(np.zeros(3), 0, whole).any()
     for n, m in ((3, 2), (-1, 2), (0, 0)):
         with pytest.raises(InvalidInput, match="n of every m"):
             NM(n, m)
