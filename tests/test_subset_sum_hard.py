@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsopt.errors import InvalidInput
-from sparsopt.subset_sum import hard, solve, solve_one
+from sparsopt.subset_sum import Status, hard, solve, solve_one
 
 small = st.lists(st.integers(-50, 50), min_size=1, max_size=11)
 
@@ -23,6 +23,15 @@ def test_both_searches_find_the_least_error(items: list[int], target: int, windo
     least = np.abs(all_sums(a) - target).min()
     for masks, error in (hard.horowitz_sahni(a, target), hard.schroeppel_shamir(a, target, window=window)):
         assert error == least == abs(int(a[masks].sum()) - target)
+
+
+@given(small, st.integers(-300, 300), st.integers(0, 40), st.integers(1, 40))
+def test_an_early_stop_is_within_what_was_asked(items: list[int], target: int, enough: int, window: int) -> None:
+    a = np.array(items, dtype=np.int64)
+    least = int(np.abs(all_sums(a) - target).min())
+    for masks, error in (hard.horowitz_sahni(a, target, enough), hard.schroeppel_shamir(a, target, enough, window)):
+        assert error == abs(int(a[masks].sum()) - target)
+        assert error <= max(enough, least)
 
 
 @given(small, st.integers(-200, 200), st.integers(0, 150), st.integers(1, 9))
@@ -54,14 +63,15 @@ def test_planted_and_degenerate_instances(kind: str) -> None:
 def test_a_tolerance_needs_only_a_part_of_the_items(n: int, tolerance: float) -> None:
     a = np.random.default_rng(n).uniform(-1, 1, n)
     found = solve_one(a, 0.377, tolerance)
-    assert found.covered and abs(a[found.masks].sum() - 0.377) <= tolerance
+    assert found.success and found.status is Status.WITHIN
+    assert abs(a[found.masks].sum() - 0.377) == pytest.approx(float(found.errors), abs=1e-14)
 
 
 def test_little_memory_gives_the_same_answer() -> None:
     a = np.random.default_rng(4).uniform(-1, 1, 38)
     plenty, least = hard.bytes_needed(38)
     roomy, tight = solve_one(a, 0.1), solve_one(a, 0.1, memory=least)
-    assert least < plenty and abs(a[roomy.masks].sum() - 0.1) == abs(a[tight.masks].sum() - 0.1)
+    assert least < plenty and roomy.errors == tight.errors and roomy.status is Status.MISSED
 
 
 def test_errors_say_what_would_fit() -> None:
@@ -70,6 +80,8 @@ def test_errors_say_what_would_fit() -> None:
         solve_one(a, 0.1, memory=4_000_000)
     with pytest.raises(InvalidInput, match="set a tolerance"):
         solve_one(np.ones(65), 0.5)
-    assert not solve_one(np.ones(65), 0.5, tolerance=0.1).covered
+    assert solve_one(np.ones(65), 0.5, tolerance=0.1).status is Status.UNSETTLED
+    with pytest.raises(InvalidInput, match="finite"):
+        solve_one([0.5, np.nan], 0.1)
     with pytest.raises(InvalidInput, match="set a tolerance"):
         solve(np.ones((1, 65)), np.array([0.5]))

@@ -26,6 +26,7 @@ class Status(Enum):
 
 
 STATUSES = np.array(list(Status), dtype=object)
+CODE = {status: position for position, status in enumerate(Status)}
 
 
 @dataclass(frozen=True)

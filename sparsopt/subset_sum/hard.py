@@ -13,8 +13,8 @@ Three ways, tried in this order by `solve_one`:
 >>> import numpy as np
 >>> a = np.random.default_rng(0).uniform(-1, 1, 40)
 >>> found = solve_one(a, 0.123, tolerance=1e-9)
->>> bool(abs(0.123 - a[found.masks].sum()) < 1e-9)
-True
+>>> bool(found.success), int(found.masks.sum()) > 0
+(True, True)
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidInput
+from .answer import CODE, Answer, Status, errors_of
 from .fixed_point import to_grid
 from .libraries import NumPy
 
@@ -48,14 +49,27 @@ class One:
     resolution: float
 
 
-def solve_one(
+def solve_one(items: ArrayLike, target: float, tolerance: float = 0.0, memory: int = 1 << 30) -> Answer:
+    """The subset of items (n,) of least error, or with a positive tolerance the first one found within it.
+
+    `memory` is in bytes; the search takes the fastest way that fits. More than 64 items are searched in part only
+    (status UNSETTLED if that does not meet the tolerance).
+    Raises InvalidInput for more than 64 items without a tolerance, and where the memory does not suffice.
+    """
+    a = np.asarray(items, dtype=np.float64)
+    if a.ndim != 1 or not np.isfinite(np.abs(a).sum() + target) or not tolerance >= 0:
+        raise InvalidInput(f"one set of finite items (n,) and a tolerance >= 0 are needed, not {a.shape}, {tolerance}")
+    found = search(a, float(target), tolerance, memory)
+    error = errors_of(a[None], np.array([float(target)]), found.masks[None], NumPy())[0]
+    status = Status.WITHIN if error <= tolerance else Status.MISSED if found.covered else Status.UNSETTLED
+    success, code = np.asarray(error <= tolerance), np.asarray(CODE[status])
+    return Answer(found.masks, np.asarray(error), success, code, np.asarray(found.resolution))
+
+
+def search(
     items: NDArray[np.float64], target: float, tolerance: float = 0.0, memory: int = 1 << 30, limit: int = LARGEST
 ) -> One:
-    """The subset of least error, or with a positive tolerance the first one found within it; `memory` in bytes.
-
-    More than `limit` items are not searched exhaustively: the best of their parts comes back, not `covered`.
-    Raises InvalidInput where that leaves nothing to do (no tolerance), or where the memory does not suffice.
-    """
+    """`solve_one` before its error is recomputed; more than `limit` items are searched in part only."""
     n = len(items)
     grid = to_grid(items[None], np.array([target]), BITS)
     a, z, resolution = grid.items[0], int(grid.targets[0]), float(grid.resolution[0])
@@ -95,19 +109,15 @@ def schroeppel_shamir(
     error, pair = abs(target), (0, 0)
     known = horowitz_sahni(items[:FEW], target, enough)[1] if len(items) > FEW else error
     bounds = left.quantiles(max(1, left.count // window))
-    for low, high in pairwise(bounds):
-        for sums in left.between(low, high, window):
-            sums.sort()
-            reach = min(error - 1, known)  # a right sum farther from the window than that cannot be the best
-            for block in right.between(target - int(sums[-1]) - reach, target - int(sums[0]) + reach + 1, window):
-                block.sort()
-                found, where = _scan(sums, block, target, enough)
-                if found < error:
-                    error, pair = found, where
-            if error <= enough:
-                break
-        if error <= enough:
-            break
+    windows = (sums for low, high in pairwise(bounds) for sums in left.between(low, high, window))
+    while error > enough and (sums := next(windows, None)) is not None:
+        sums.sort()
+        reach = min(error - 1, known)  # a right sum farther from the window than that cannot be the best
+        for block in right.between(target - int(sums[-1]) - reach, target - int(sums[0]) + reach + 1, window):
+            block.sort()
+            found, where = _scan(sums, block, target, enough)
+            if found < error:
+                error, pair = found, where
     return np.concatenate([subset_with_sum(items[:half], pair[0]), subset_with_sum(items[half:], pair[1])]), error
 
 

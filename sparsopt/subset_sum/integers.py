@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidInput
-from .answer import Answer
-from .hard import solve_one
+from .answer import CODE, Answer, Status
+from .hard import search
 from .solve import solve
 
 Integers = NDArray[np.int64]
@@ -58,14 +58,14 @@ def solve_integers(items: ArrayLike, targets: ArrayLike, mode: str = "any") -> A
 
 def _exact(a: Integers, z: Integers, answer: Answer) -> Answer:
     """Solve again, on 60 bits, what a coarser grid of the batch did not settle."""
-    doubtful = np.flatnonzero(~answer.success & (answer.resolution > 0) & (answer.codes == 1))
+    doubtful = np.flatnonzero(~answer.success & (answer.resolution > 0) & (answer.codes == CODE[Status.MISSED]))
     if not len(doubtful):
         return answer
     items, targets, masks = np.atleast_2d(a), np.atleast_1d(z), np.atleast_2d(answer.masks).copy()
     for row in doubtful:
-        masks[row] = solve_one(items[row].astype(np.float64), float(targets[row])).masks
+        masks[row] = search(items[row].astype(np.float64), float(targets[row])).masks
     errors = np.abs(targets - (items * masks).sum(1)).astype(np.float64)
-    codes = np.where(errors == 0, 0, np.atleast_1d(answer.codes))
+    codes = np.where(errors == 0, CODE[Status.WITHIN], np.atleast_1d(answer.codes))
     shape = answer.errors.shape
     return Answer(masks.reshape(answer.masks.shape), errors.reshape(shape), (errors == 0).reshape(shape),
                   codes.reshape(shape), np.zeros(shape))  # fmt: skip
@@ -94,7 +94,7 @@ def _from_table(a: Integers, z: int) -> Answer:
     mask ^= (a < 0) & hit  # the tables hold |a_i|: a negative item counts when it is left out
     error = float(abs(z - int(a[mask].sum())))
     one: Any = np.asarray
-    return Answer(mask, one(error), one(hit), one(0 if hit else 1), one(0.0))
+    return Answer(mask, one(error), one(hit), one(CODE[Status.WITHIN if hit else Status.MISSED]), one(0.0))
 
 
 def _tables(a: Integers) -> list[int]:

@@ -135,7 +135,7 @@ def _reachable(rows: Any, items: Any, targets: Any, tolerance: Any, found: Found
 
 def _one_by_one(items: Any, targets: Any, tolerance: Any, limit: int, lib: Library) -> Found:
     answers = [
-        hard.solve_one(a, float(z), float(t), limit=limit)
+        hard.search(a, float(z), float(t), limit=limit)
         for a, z, t in zip(lib.numpy(items), lib.numpy(targets), tolerance, strict=True)
     ]
     start = _start(items, lib)

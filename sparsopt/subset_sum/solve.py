@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import InvalidInput, MissingCapability
 from ..names import lookup
 from . import compiled
-from .answer import Answer, Status, errors_of
+from .answer import CODE, Answer, Status, errors_of
 from .libraries import Library, library
 from .modes import MODES, Found, Mode, best
 from .shared import nearest_of_one_set, worthwhile
@@ -121,9 +121,8 @@ def _answer(a: Any, z: Any, t: Any, found: Found, several: bool, shape: tuple[in
     """Sum the chosen items again and say how every instance ended."""
     errors = errors_of(*_flat(a, z, several, lib), found.masks, lib)
     success = errors <= t.reshape(-1)
-    members = list(Status)
-    missed = lib.where(found.covered, members.index(Status.MISSED), members.index(Status.UNSETTLED))
-    codes = lib.where(success, members.index(Status.WITHIN), missed)
+    missed = lib.where(found.covered, CODE[Status.MISSED], CODE[Status.UNSETTLED])
+    codes = lib.where(success, CODE[Status.WITHIN], missed)
     return Answer(
         found.masks.reshape((*shape, a.shape[1])),
         errors.reshape(shape),

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidInput
-from .answer import Answer, Status, errors_of
+from .answer import CODE, Answer, Status, errors_of
 from .libraries import NumPy
 from .solve import solve
 
@@ -108,8 +108,7 @@ def _answer(a: Floats, z: Floats, masks: Masks, tolerance: float, covered: bool)
     n, d = a.shape[-2:]
     errors = sup_errors(a.reshape(-1, n, d), z.reshape(-1, d), masks.reshape(-1, n)).reshape(z.shape[:-1])
     success = errors <= tolerance
-    members = list(Status)
-    codes = np.where(success, 0, members.index(Status.MISSED if covered else Status.UNSETTLED))
+    codes = np.where(success, CODE[Status.WITHIN], CODE[Status.MISSED if covered else Status.UNSETTLED])
     rounding = n * 2.0**-51 * (np.abs(a).sum(-2).max(-1) + np.abs(z).max(-1))
     return Answer(masks, errors, success, codes, rounding)
 
