@@ -184,6 +184,8 @@ def test_add_or_drop():
     assert moved(AddOrDrop(2), 0, 5, slots=less) == {0, 5}  # full: stay
     assert moved(AddOrDrop(2), 0, 5) == {0, 5} and moved(AddOrDrop(3), x=np.zeros(6)) == {2}
     assert moved(AddOrDrop(1), 0, 5, slots={"gains": np.zeros(1)}) == {0, 5}  # nothing known at this size
+    assert moved(AddOrDrop(3), 0, slots=gains) == set()  # .125 <= 1/2: also the last one may go
+    assert moved(AddOrDrop(3), x=np.zeros(6), slots=gains) == {2}  # and from nothing it begins again
 
 
 def test_add_or_drop_does_not_drop_for_a_gain_of_nothing():
