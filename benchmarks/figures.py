@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from benchmarks.designs import PROBLEMS
-from benchmarks.style import INK, figure, label_ends, look
+from benchmarks.style import INK, figure, label_ends, list_ends, look
 from benchmarks.summary import Line, Point
 
 RULES = {"equal": "Equal cost", "own": "Own cost"}
@@ -19,20 +20,25 @@ def accuracy(lines: Sequence[Line]) -> str:
     costs = list(dict.fromkeys(line.cost for line in lines))
     with figure(10.4 if len(costs) > 1 else 6.4, 4.6, "accuracy", ncols=len(costs), sharey=True) as (_, grid, drawn):
         for axes, cost in zip(grid[0], costs, strict=True):
-            _accuracy(axes, [line for line in lines if line.cost == cost])
-            axes.set_title(f"{RULES[cost]}")
+            _accuracy(axes, [line for line in lines if line.cost == cost], _limits(lines))
+            axes.set_title(RULES[cost])
         grid[0][0].set_ylabel("test accuracy, %")
         for axes, cost in zip(grid[0], costs, strict=True):
             _label_methods(axes, [line for line in lines if line.cost == cost])
     return drawn[0]
 
 
-def _accuracy(axes: Any, lines: Sequence[Line]) -> None:
-    asked = sorted({line.asked for line in lines if line.method != "dense"})
+def _limits(lines: Sequence[Line]) -> tuple[float, float]:
+    """Errors at the bottom and the top of the panels."""
     errors = [_error(line.accuracy.mean) for line in lines if not line.missing]
+    return min(100.0, 1.15 * max(errors)), 0.75 * min(errors)
+
+
+def _accuracy(axes: Any, lines: Sequence[Line], limits: tuple[float, float]) -> None:
+    asked = sorted({line.asked for line in lines if line.method != "dense"})
     axes.set_yscale("log")
     axes.set_xscale("log")
-    axes.set_ylim(min(100.0, 1.25 * max(errors)), 0.75 * min(errors))
+    axes.set_ylim(*limits)
     axes.set_yticks([100 - a for a in ACCURACIES if axes.get_ylim()[1] < 100 - a < axes.get_ylim()[0]])
     axes.set_yticklabels([f"{100 - error:g}" for error in axes.get_yticks()])
     for method in dict.fromkeys(line.method for line in lines):
@@ -115,15 +121,17 @@ def convex(points: Sequence[Point], problem: str) -> str:
     """Excess over the best against k; the objective at one k against gradients, and against seconds."""
     design = PROBLEMS[problem]
     here = [point for point in points if point.problem == problem]
-    with figure(10.4, 4.4, f"convex-{problem}", ncols=3) as (_, grid, drawn):
+    close = [point for point in here if point.k == design.k]
+    with figure(12.4, 4.6, f"convex-{problem}", ncols=3, width_ratios=[1, 0.9, 0.9]) as (_, grid, drawn):
         by_size, by_gradients, by_seconds = grid[0]
         _excess(by_size, here)
-        close = [point for point in here if point.k == design.k]
         _costs(by_gradients, close, 0, "gradients (products with all of X)")
         _costs(by_seconds, close, 1, "seconds, one thread")
         by_size.set_title("above the best found, %")
-        by_gradients.set_title(f"objective on the way, k = {design.k}")
-        label_ends(by_seconds, [(p.method, _at(p, 1), p.refit) for p in close], 0.058)
+        by_gradients.set_title(f"best objective so far, k = {design.k}")
+        last = max(point.k for point in here)
+        label_ends(by_size, [(p.method, p.k, max(p.excess.mean, 0.0)) for p in here if p.k == last], 0.055)
+        list_ends(by_seconds, [(p.method, *_end(p, 1)) for p in close], 0.055)
     return drawn[0]
 
 
@@ -142,18 +150,17 @@ def _excess(axes: Any, points: Sequence[Point]) -> None:
 
 
 def _costs(axes: Any, points: Sequence[Point], column: int, name: str) -> None:
-    """Curves of the first seed, and where each method ends (its refit objective, over all seeds)."""
+    """The best objective so far of the first seed, and where each method ends after the refit."""
     for point in points:
         style = look(point.method)
-        for curve in point.curves[:1]:
-            cost = [max(step[column], 1 if column == 0 else 1e-5) for step in curve]
-            axes.plot(
-                cost, [step[2] for step in curve], color=style.color, linestyle=style.dash, linewidth=1.0, alpha=0.8
-            )
-        axes.plot([_at(point, column)], [point.refit], marker=style.marker, color=style.color, linestyle="none")
+        cost = [max(step[column], 1 if column == 0 else 1e-5) for step in point.curve]
+        best = list(accumulate((step[2] for step in point.curve), min))
+        axes.plot(cost, best, color=style.color, linestyle=style.dash, linewidth=1.1, alpha=0.75)
+        x, y = _end(point, column)
+        axes.plot([x], [y], marker=style.marker, color=style.color, linestyle="none")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    values = [point.refit for point in points]
+    values = [_end(point, column)[1] for point in points]
     axes.set_ylim(0.93 * min(values), 1.35 * max(values))
     _plain_ticks(axes, 0.93 * min(values), 1.35 * max(values))
     axes.set_xlabel(name)
@@ -161,11 +168,14 @@ def _costs(axes: Any, points: Sequence[Point], column: int, name: str) -> None:
 
 def _plain_ticks(axes: Any, low: float, high: float) -> None:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 1.5, 2, 3, 5, 7) if high / low < 20 else (1, 3)
+    steps = (
+        (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if high / low < 5 else (1, 1.5, 2, 3, 5, 7) if high / low < 20 else (1, 3)
+    )
     ticks = [m * 10.0**d for d in decades for m in steps if low <= m * 10.0**d <= high]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
 
 
-def _at(point: Point, column: int) -> float:
-    return max(point.gradients, 1.0) if column == 0 else point.seconds
+def _end(point: Point, column: int) -> tuple[float, float]:
+    """(cost, objective) of the first seed."""
+    return (max(point.first[0], 1.0), point.first[1])[column], point.first[2]

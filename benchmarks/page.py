@@ -10,7 +10,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 "Charter", "Bitstream Charter", "Iowan Old Style", Georgia, serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 56px 32px 96px; }
+main { max-width: 1140px; margin: 0 auto; padding: 56px 32px 96px; }
 h1 { font-size: 34px; line-height: 1.2; margin: 0 0 8px; letter-spacing: -0.01em; }
 h2 { font-size: 23px; margin: 64px 0 8px; padding-top: 20px; border-top: 1px solid var(--faint); }
 h3 { font-size: 17px; margin: 36px 0 4px; }

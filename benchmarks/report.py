@@ -52,7 +52,7 @@ def _title(run: Mapping[str, Any]) -> str:
     c = run["configuration"]
     if c["panel"] == "convex":
         return "Sparse-constrained solvers compared"
-    return f"Greedy pruning against iterative magnitude pruning: {c['model']} on {c['data']}"
+    return "Greedy pruning against iterative magnitude pruning"
 
 
 def _body(run: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
@@ -71,13 +71,12 @@ def _body(run: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lead(run: Mapping[str, Any]) -> str:
-    machine, count = run["machine"], len(run["seeds"])
+    machine, count, c = run["machine"], len(run["seeds"]), run["configuration"]
+    what = "" if c["panel"] == "convex" else f"{c['model']} on {c['data']}, "
     where = f"{machine['cores']} cores of {machine['processor']}" + (
         f", {machine['accelerator']}" if "accelerator" in machine else ""
     )
-    return text(
-        f"{count} seed{'s' * (count > 1)}, {run['seconds']:.0f} seconds on {where}, {run['threads']} thread a run."
-    )
+    return text(f"{what}{count} seed{'s' * (count > 1)}; {run['seconds']:.0f} seconds on {where}.")
 
 
 def _failures(run: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
@@ -104,27 +103,24 @@ def _networks(run: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
     if any(not line.missing for line in lines):
         yield page.figure(
             figures.accuracy(lines),
-            f"Accuracy of the last step on the test split: mean over seeds and its 95 % interval. Equal cost: every "
-            f"run "
-            f"trains for as many steps as {c['trainings']:g} trainings of {c['epochs']:g} epochs, which a method "
-            f"shares out "
-            f"among its rounds. Own cost: a training has {c['epochs']:g} epochs, and {reference} and its controls "
-            f"take one "
-            "a round. Both axes are logarithmic in what is left, errors and weights.",
+            "Accuracy of the last step on the test split: mean over seeds and its 95 % interval. Equal cost: "
+            f"every run trains for as many steps as {c['trainings']:g} trainings of {c['epochs']:g} epochs, which "
+            f"a method shares out among its rounds. Own cost: a training has {c['epochs']:g} epochs, and "
+            f"{reference} and its controls take one a round. Both axes are logarithmic in what is left, errors and "
+            "weights.",
         )
     if any(line.difference.count for line in lines):
         yield page.figure(
             figures.differences(lines, reference),
             f"Difference to {reference}, paired by seed: same initial weights, same batches. Bars are 95 % "
-            f"intervals of "
-            "each difference by itself; a filled point is separable after adjusting for all questions of its table, a "
-            "hollow one is not.",
+            "intervals of each difference by itself; a filled point is separable after adjusting for all "
+            "questions of its table, a hollow one is not.",
         )
     yield page.table(NETWORK_HEAD, _network_rows(lines), words=1)
     yield page.paragraph(
-        f"Accuracy and differences in points, with 95 % intervals. Sparsity is exact: weights kept of "
-        f"{lines[0].prunable:,} prunable ones (convolutions and linear layers; no biases, no normalisation). Steps and "
-        "seconds are medians over seeds of everything that was trained to get there.",
+        "Accuracy and differences in points, with 95 % intervals. Sparsity is exact: weights kept of "
+        f"{lines[0].prunable:,} prunable ones (convolutions and linear layers; no biases, no normalisation). Steps "
+        "and seconds are medians over seeds of everything that was trained to get there.",
         "note",
     )
     yield "<details><summary>Densities of each layer</summary>"
@@ -189,8 +185,8 @@ def _density_rows(lines: Sequence[Line]) -> Iterator[Sequence[str] | str]:
 def _convex(points: Sequence[Point]) -> Iterator[str]:
     yield "<h2>Convex problems</h2>"
     yield page.paragraph(
-        "Least squares |y − Xw|² / 2n over vectors with at most k non-zeros. The objective is that of one refit on the "
-        "support that a solver returned, by the same code for all."
+        "Least squares |y − Xw|² / 2n over vectors with at most k non-zeros. The objective is that of one refit "
+        "on the support that a solver returned, by the same code for all."
     )
     yield page.bullets(text(sentence) for sentence in reading.convex(points, convex.REFERENCE))
     for problem in dict.fromkeys(point.problem for point in points):
@@ -198,19 +194,16 @@ def _convex(points: Sequence[Point]) -> Iterator[str]:
         yield f"<h3>{text(problem)}</h3>" + page.paragraph(text(PROBLEMS[problem]), "note")
         yield page.figure(
             figures.convex(points, problem),
-            "Left: how far the objective is above the best that any of these solvers found, mean over seeds. Right: "
-            "the "
-            "objective while solving, seed 0, against gradients and against seconds; the marks are where each "
-            "solver ends "
-            "after the refit, in the mean. Scikit-learn's and auto's iterates are not seen.",
+            "Left: how far the objective is above the best that any of these solvers found, mean over seeds. "
+            "Right: the best objective so far of the first seed, against gradients and against seconds; the marks "
+            "are where each solver ends after the refit. Scikit-learn's and auto's iterates are not seen.",
         )
         yield page.table(CONVEX_HEAD, _convex_rows(sorted(here, key=lambda point: point.refit)))
     yield page.paragraph(
         f"k is the size at which each problem is looked at closely. Below {convex.REFERENCE}: by how many % the "
-        f"objective is "
-        "lower, in logarithms, paired by seed. Found: share of the true support. Gradients count products with all "
-        "of X, "
-        "refits solves on a support; seconds are the best of up to five uncounted runs, the median over seeds.",
+        "objective is lower, in logarithms, paired by seed. Found: share of the true support. Gradients count "
+        "products with all of X, refits solves on a support; seconds are the best of up to five uncounted runs, "
+        "the median over seeds.",
         "note",
     )
 
@@ -243,19 +236,15 @@ def _method(run: Mapping[str, Any]) -> Iterator[str]:
     yield page.bullets(
         (
             "Nothing was selected: no epoch, no hyper-parameter, no seed. Recipes are those of the sources named "
-            "below; the "
-            "accuracy is that of the last step on the test split. A choice, were there one, would be made on a "
-            "validation split.",
+            "below; the accuracy is that of the last step on the test split. A choice, were there one, would be "
+            "made on a validation split.",
             "Intervals are Student's t, because bootstrap intervals of a handful of seeds are too narrow. "
-            "Differences are "
-            "paired by seed. “Better” and “worse” hold after Holm's adjustment over all differences of one table "
-            "(one rule "
-            "of cost, or the convex problems together) at 5 %, with at least three seeds; everything else is “not "
-            "separable”.",
+            "Differences are paired by seed. “Better” and “worse” hold after Holm's adjustment over all "
+            "differences of one table (one rule of cost, or the convex problems together) at 5 %, with at least "
+            "three seeds; everything else is “not separable”.",
             "A method whose seeds are not all there is refused a mean.",
             "Seconds are wall time of processes that run side by side, one a core, and include no evaluation; "
-            "compare them "
-            "within this page only.",
+            "compare them within this page only.",
         )
     )
     yield page.facts(_facts(run))

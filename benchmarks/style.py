@@ -108,22 +108,36 @@ def _svg(made: Any) -> str:
 
 
 def label_ends(axes: Any, ends: Sequence[tuple[str, float, float]], gap: float = 0.052) -> None:
-    """Names to the right of the curves' last points (name, x, y), moved apart by `gap` (of the axes' height)."""
-    _ = axes.get_xlim(), axes.get_ylim()  # settles the limits, which the transform needs
-    transform = axes.transData + axes.transAxes.inverted()
-    placed = sorted(((*transform.transform((x, y)), name) for name, x, y in ends), key=lambda item: item[1])
-    heights = spread([min(max(y, 0.0), 1.0) for _, y, _ in placed], gap)
-    for (x, y, name), height in zip(placed, heights, strict=True):
+    """Names to the right of the axes, a thin line to each curve's last point (name, x, y); no two overlap."""
+    for x, y, height, name in _placed(axes, ends, gap):
         color = look(name).color
-        axes.plot([x + 0.012, 1.03, 1.055], [min(max(y, 0.0), 1.0), height, height], transform=axes.transAxes,
-                  color=color, linewidth=0.6, alpha=0.6, clip_on=False)  # fmt: skip
+        way = ([x + 0.012, 1.03, 1.055], [y, height, height])
+        axes.plot(*way, transform=axes.transAxes, color=color, linewidth=0.6, alpha=0.6, clip_on=False)
         axes.text(1.07, height, name, transform=axes.transAxes, color=color, va="center", fontsize=8.5)
 
 
-def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Ascending heights, moved as little as possible (in squares) so that neighbours are at least `gap` apart.
+def list_ends(axes: Any, ends: Sequence[tuple[str, float, float]], gap: float = 0.052) -> None:
+    """Names and markers to the right of scattered points (name, x, y), in the order of their heights."""
+    for _, _, height, name in _placed(axes, ends, gap):
+        style = look(name)
+        axes.plot([1.05], [height], style.marker, color=style.color, transform=axes.transAxes, clip_on=False)
+        axes.text(1.08, height, name, transform=axes.transAxes, color=style.color, va="center", fontsize=8.5)
 
-    Isotonic regression of height_i - i gap, by pooling adjacent violators.
+
+def _placed(axes: Any, ends: Sequence[tuple[str, float, float]], gap: float) -> list[tuple[float, float, float, str]]:
+    """(x, y, height of the label, name) in the axes' own coordinates, ascending."""
+    _ = axes.get_xlim(), axes.get_ylim()  # settles the limits, which the transform needs
+    transform = axes.transData + axes.transAxes.inverted()
+    points = [(*(float(v) for v in transform.transform((x, y))), name) for name, x, y in ends]
+    points = sorted(((x, min(max(y, 0.0), 1.0), name) for x, y, name in points), key=lambda point: point[1])
+    heights = spread([y for _, y, _ in points], gap)
+    return [(x, y, height, name) for (x, y, name), height in zip(points, heights, strict=True)]
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Ascending heights in [0, 1], moved as little as possible (in squares) so that neighbours are `gap` apart.
+
+    Isotonic regression of height_i - i gap, by pooling adjacent violators; then back into [0, 1] where all fit.
     """
     pools: list[tuple[float, int]] = []  # (mean, members)
     for i, height in enumerate(heights):
@@ -132,4 +146,5 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
             (above, many), (below, others) = pools.pop(), pools.pop()
             pools.append(((above * many + below * others) / (many + others), many + others))
     levels = [mean for mean, members in pools for _ in range(members)]
-    return [level + i * gap for i, level in enumerate(levels)]
+    room = max(0.0, 1 - (len(levels) - 1) * gap)
+    return [min(max(level, 0.0), room) + i * gap for i, level in enumerate(levels)]

@@ -108,7 +108,8 @@ class Point:
     """A solver on one problem at one size. excess: % above the best refit objective that any solver here found.
 
     gain: % by which the objective is lower than the reference's (in logarithms), paired by seed. The verdict is for
-    the size that the design looks at closely, adjusted over all of these.
+    the size that the design looks at closely, adjusted over all of these. first: (gradients, seconds, refit) of the
+    first seed, and curve its way there.
     """
 
     problem: str
@@ -124,7 +125,8 @@ class Point:
     gradients: float
     refits: float
     seconds: float
-    curves: tuple[Any, ...] = ()
+    first: tuple[float, float, float]
+    curve: Sequence[Sequence[float]] = ()
 
 
 def points(records: Sequence[Record], reference: str) -> list[Point]:
@@ -182,7 +184,8 @@ def _point(
         gradients=_median(records, "gradients"),
         refits=_median(records, "refits"),
         seconds=_median(records, "seconds"),
-        curves=tuple(record["curve"] for record in records if record["curve"]),
+        first=(records[0]["gradients"], records[0]["seconds"], records[0]["refit"]),
+        curve=records[0]["curve"],
     )
 
 
