@@ -358,6 +358,18 @@ def test_scaling_is_folded_into_a_dense_first_layer():
     )
 
 
+@given(seed=some.integers(0, 10**6), activation=some.sampled_from(["relu", "leaky"]))
+@settings(max_examples=scaled(20))
+def test_balancing_changes_no_output(seed, activation):
+    target = dense(seed, activation=activation)
+    target.weights[1][:] *= 7.0
+    even, x = nw.balanced(target), st.Domain.box((4,)).sample(30)
+    np.testing.assert_allclose(even(x), target(x), rtol=1e-12, atol=1e-12)
+    assert np.ptp([np.abs(w).max() for w in even.weights]) < 1e-12
+    with pytest.raises(MissingCapability, match="balanced"):
+        nw.balanced(dense(0, activation="tanh"))
+
+
 @pytest.mark.parametrize("module", [
     torch.nn.Sequential(torch.nn.Conv2d(2, 2, 3, groups=2)),
     torch.nn.Sequential(torch.nn.LayerNorm(3)),

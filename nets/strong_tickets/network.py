@@ -90,6 +90,24 @@ def dense_network(widths: tuple[int, ...], activation: str, weights: Any, biases
     return Network(tuple(steps[:-1]), arrays, zeros)
 
 
+def balanced(network: Network) -> Network:
+    """The same function with equally large weights in all layers, for fully connected ReLU and leaky ReLU networks.
+
+    Layer l is multiplied by g / max |W_l|, g the geometric mean of the maxima, and its bias by what has come together
+    so far. A weight must be within reach of its items, so that the largest one of all decides.
+    """
+    fits = (Activation("relu"), Activation("leaky"), Flatten())
+    if not all(step in fits or step.linear_steps() == (step,) for step in network.steps):
+        raise MissingCapability(f"only chains of linear steps, relu and leaky can be balanced, not {network}")
+    sizes = np.array([np.abs(w).max() for w in network.weights])
+    factors = np.exp(np.log(sizes).mean()) / sizes
+    factors[-1] = 1 / factors[:-1].prod()
+    so_far = np.cumprod(factors)
+    so_far[-1] = 1.0
+    weights = tuple(w * factor for w, factor in zip(network.weights, factors, strict=True))
+    return network.but(weights=weights, biases=tuple(b * p for b, p in zip(network.biases, so_far, strict=True)))
+
+
 # ---- from PyTorch --------------------------------------------------------------------------------------------------
 
 

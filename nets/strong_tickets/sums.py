@@ -22,6 +22,8 @@ from nets.strong_tickets.source import Floats, Mask
 from sparsopt.errors import InvalidInput
 from sparsopt.subset_sum import solve
 
+BEST = 22  # items of which the best subset replaces a miss
+
 
 @dataclass(frozen=True)
 class Subset:
@@ -29,6 +31,8 @@ class Subset:
 
     most: items among which subsets are searched; more would only cost time. Of the others, one after the other is taken
     while the target is too far for them to overshoot, so that a large target comes within reach.
+
+    Where no subset is within the tolerance, the best of at most 22 items is used: a miss, but a near one.
     """
 
     mode: str = "any"
@@ -48,7 +52,14 @@ class Subset:
             beyond = np.abs(targets) - np.maximum(near * sign, 0.0).sum(axis=1) / 2
             masks[:, self.most :] = (helps > 0) & (helps.cumsum(axis=1) <= beyond[:, None])
             rest = targets - (far * masks[:, self.most :]).sum(axis=1)
-        masks[:, : self.most] = solve(near, rest, self.mode, self.tolerance).masks
+        found = solve(near, rest, self.mode, self.tolerance)
+        masks[:, : self.most] = found.masks
+        missed = np.flatnonzero(~found.success)
+        if len(missed):
+            best = solve(near[missed, :BEST], rest[missed], "best")
+            closer = best.errors < found.errors[missed]
+            masks[missed[closer], : self.most] = False
+            masks[missed[closer], : near[:, :BEST].shape[1]] = best.masks[closer]
         return masks
 
 

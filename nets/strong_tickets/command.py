@@ -1,0 +1,165 @@
+"""The command line of strong tickets.
+
+    python -m nets strong-ticket build --data digits --copies 60 --out ticket.npz
+    python -m nets strong-ticket verify ticket.npz
+    python -m nets strong-ticket study --data mnist --copies 40 80 120 --seeds 5
+
+`build` trains a LeNet-300-100 and hides it in a random network; beside the ticket it keeps the target
+(`ticket.target.npz`), with which `verify` recomputes errors and certificates. `study` prints a table over widths and
+source seeds.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from nets.strong_tickets.build import build, verify
+from nets.strong_tickets.certificate import Domain
+from nets.strong_tickets.constructions import Construction, OneMore, TwoForOne
+from nets.strong_tickets.study import SAMPLED, Trained, Trial, aligned, lenet, one_more, study, table
+from nets.strong_tickets.sums import Digits, Nearest, Rule, Subset
+from nets.strong_tickets.ticket import load, load_network, save_network
+from sparsopt.errors import InvalidInput
+
+CONSTRUCTIONS = {"two-for-one": TwoForOne, "one-more": one_more}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The network that tickets are made for, and how its weights become subset sums."""
+
+    data: str = "digits"
+    """digits, mnist or fashion"""
+    epochs: float = 20.0
+    """length of the target's training"""
+    width: float = 1.0
+    """factor on LeNet-300-100's hidden layers"""
+    construction: Literal["two-for-one", "one-more"] = "two-for-one"
+    """two random layers for each of the target's, or one more in all"""
+    rule: Literal["any", "smallest", "best", "nearest", "digits"] = "any"
+    """how a weight is made: a subset within the tolerance, the smallest, the best; one item; greedy digits"""
+    tolerance: float = 1e-3
+    """largest error of a weight"""
+    most: int = 28
+    """items among which a subset is searched"""
+
+    def trained(self) -> Trained:
+        """Train it."""
+        _tell(f"training LeNet-300-100 on {self.data}")
+        return lenet(self.data, self.epochs, self.width)
+
+    def made(self, copies: int) -> Construction:
+        """The construction with so many copies."""
+        return CONSTRUCTIONS[self.construction](copies)
+
+    def by(self) -> Rule:
+        """The rule."""
+        if self.rule in ("nearest", "digits"):
+            return {"nearest": Nearest, "digits": Digits}[self.rule](self.tolerance)
+        return Subset(self.rule, self.tolerance, self.most)
+
+
+@dataclass(frozen=True)
+class Build(Target):
+    """Train a target, draw a source, choose its masks, and write the ticket."""
+
+    copies: int = 60
+    """hidden units of the source for each input"""
+    seed: int = 0
+    """of the source"""
+    out: Path = Path("ticket.npz")
+    """the ticket's file; the target goes beside it"""
+
+    def __call__(self) -> None:
+        trained = self.trained()
+        _tell("choosing masks")
+        built = build(
+            trained.network, self.made(self.copies), self.seed, self.by(), trained.domain, trained.inputs[:SAMPLED]
+        )
+        built.ticket.save(self.out)
+        save_network(trained.network, beside(self.out))
+        _tell("")
+        print(built)
+        before, after = trained.accuracy(trained.network), trained.accuracy(built.ticket.collapsed)
+        print(f"{'accuracy':<14}{before:.4f} of the target, {after:.4f} of the ticket, on {self.data}'s test split")
+        print(f"{'file':<14}{self.out}, {self.out.stat().st_size:,} bytes")
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Rebuild a ticket's source and check everything that can be checked."""
+
+    ticket: Annotated[Path, tyro.conf.Positional]
+    """the file"""
+    target: Path | None = None
+    """the target's file; default the one beside the ticket, if there is one"""
+    low: float = 0.0
+    """inputs are certified for low <= x <= high"""
+    high: float = 1.0
+    """see low"""
+
+    def __call__(self) -> None:
+        ticket = load(self.ticket)
+        path = beside(self.ticket) if self.target is None else self.target
+        target = load_network(path) if path.exists() or self.target is not None else None
+        first = next(linear for step in ticket.steps for linear in step.linear_steps())
+        if first.taps:
+            raise InvalidInput("verify takes tickets of fully connected networks; nets.strong_tickets.verify takes all")
+        print(ticket)
+        checks = verify(ticket, target, Domain.box((first.inputs,), self.low, self.high))
+        for check in checks:
+            print(f"{'ok  ' if check.passed else 'FAIL'}  {check.name:<40}  {check.found}")
+        if not all(check.passed for check in checks):
+            raise InvalidInput(f"{self.ticket}: {sum(not check.passed for check in checks)} checks failed")
+
+
+@dataclass(frozen=True)
+class Study(Target):
+    """Accuracy, errors, certificates and failures over widths and source seeds."""
+
+    copies: tuple[int, ...] = (30, 60, 90)
+    """hidden units of the source for each input"""
+    seeds: int = 5
+    """sources a width"""
+
+    def __call__(self) -> None:
+        trained, trials = self.trained(), list[Trial]()
+        total = len(self.copies) * self.seeds
+        for trial in study(trained, self.copies, range(self.seeds), self.by(), self.made):
+            trials.append(trial)
+            _tell(f"{len(trials)} of {total}: copies {trial.copies}, seed {trial.seed}, {trial.built.missed} missed")
+        _tell("")
+        print(aligned(table(trials)))
+
+
+@dataclass(frozen=True)
+class StrongTicket:
+    """Strong lottery tickets: build one, verify one, or study them over widths and seeds."""
+
+    command: Annotated[Build | Verify | Study, tyro.conf.arg(name="")]
+
+    def __call__(self) -> None:
+        self.command()
+
+    @property
+    def out(self) -> Path | None:
+        return None
+
+
+def beside(ticket: Path) -> Path:
+    """Where the target of a ticket's file is kept."""
+    return ticket.with_name(f"{ticket.stem}.target.npz")
+
+
+def _tell(text: str) -> None:
+    """One changing line on the error stream, where that is a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+__all__ = ["Build", "OneMore", "StrongTicket", "Study", "Verify"]
