@@ -18,7 +18,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from nets import catalogue, checkpoint
 from nets.catalogue import Plan
@@ -140,6 +140,10 @@ def _check(network: Network, seed: int) -> None:
         raise InvalidInput(
             f"{type(network.template).__name__} does not take inputs {data.inputs} of {data!r}: {reason}"
         ) from error
+    if not isinstance(outputs, Tensor):
+        raise InvalidInput(
+            f"{type(network.template).__name__} gives outputs of type {type(outputs).__name__}, not a tensor"
+        )
     if outputs.ndim != 2 or outputs.shape[1] < data.classes:
         raise InvalidInput(
             f"{type(network.template).__name__} gives outputs of shape {tuple(outputs.shape)} for two inputs; "

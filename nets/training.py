@@ -60,7 +60,7 @@ class Network:
     ) -> None:
         self.build = (lambda seed: model) if isinstance(model, nn.Module) else model
         self.template = self.build(0)
-        self.device = torch.device(device)
+        self.device = _device(device)
         self.data, self.recipe, self.data_seed = data.to(self.device), recipe, data_seed
         self.weights = Weights(self.template, prunable)
         self.chunk, self.batches = chunk, batches
@@ -143,6 +143,14 @@ class Network:
         where = sp.restrict(state.x, state.support) if x is None else x
         chunks = self.data.evaluation(images, labels, dtype=self.weights.dtype)
         return self.engine.evaluate(state, where, self.recipe, chunks)
+
+
+def _device(name: str | torch.device) -> torch.device:
+    """The device, if this machine has it."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInput(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 def _redrawn(model: nn.Module, seed: int) -> nn.Module:

@@ -78,5 +78,5 @@ def test_imp_reinit_is_imp_and_its_control() -> None:
 
 def test_a_convex_problem_has_no_fresh_weights() -> None:
     problem = random_quadratic(0)
-    with pytest.raises(MissingCapability, match="Reinitialise .* needs fresh"):
+    with pytest.raises(MissingCapability, match=r"Reinitialise .* needs fresh"):
         run(reinitialised(3, MOMENTUM), problem, problem.start(0))

@@ -392,7 +392,7 @@ def test_the_engine_holds_at_most_five_copies_of_the_weights(gate: Gate) -> None
     gc.collect()
     run(method, world, start)
     # not the engine's: the module, the state it starts from, and (masked) that state on its support. The engine's are
-    # four on a mask (parameters, gradient, momentum, mask), and one more where the gate shows other weights than it trains.
+    # four on a mask (parameters, gradient, momentum, mask), and one more where the gate shows other weights.
     assert max(counted) <= 7 * one
 
 

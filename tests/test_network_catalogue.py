@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import math
 import pickle
 from typing import Any
@@ -97,7 +98,7 @@ def test_masked_scores_do_not_come_back() -> None:
     for method in ("imp", "imp-rewind", "lr-rewinding", "fine-tuning", "gmp", "one-shot"):
         world = network()
         _, seen = states(METHODS[method](plan_of(world, 0.9)), world)
-        for old, new in zip(seen, seen[1:], strict=False):
+        for old, new in itertools.pairwise(seen):
             assert not (new.support & ~old.support).any(), method
 
 
@@ -147,7 +148,7 @@ def test_dpf_weights_come_back_with_their_values() -> None:
     """The opposite on purpose: what DPF cuts off goes on training, and may return."""
     world = network()
     _, seen = states(METHODS["dpf"](plan_of(world, 0.9, steps=60)), world)
-    returned = [new.support & ~old.support for old, new in zip(seen, seen[1:], strict=False)]
+    returned = [new.support & ~old.support for old, new in itertools.pairwise(seen)]
     assert any(mask.any() for mask in returned)
 
 

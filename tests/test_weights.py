@@ -113,12 +113,12 @@ def test_nothing_to_prune():
         InvalidInput, match=r"no parameter of Sequential is prunable .*\['0\.weight', '0\.bias'\].*Matrices"
     ):
         Weights(nn.Sequential(nn.BatchNorm1d(3)))
-    with pytest.raises(InvalidInput, match="those that train are \\[\\]"):
+    with pytest.raises(InvalidInput, match=r"those that train are \[\]"):
         Weights(nn.Linear(3, 3).requires_grad_(False))
 
 
 def test_several_types_of_number():
-    with pytest.raises(InvalidInput, match="several types .* model.float"):
+    with pytest.raises(InvalidInput, match=r"several types .* model.float"):
         Weights(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3).double()))
 
 
@@ -130,6 +130,6 @@ def test_weights_that_are_computed_from_others():
     pieces = tuple(f"1.parametrizations.weight.original{i}" for i in (0, 1))
     assert Weights(copy.deepcopy(model), ConvolutionsAndLinear(exclude=pieces)).prunable == ["0.weight"]
     pruned = torch_prune.l1_unstructured(nn.Linear(3, 3), "weight", 2)
-    with pytest.raises(InvalidInput, match="weight_orig .*prune.remove"):
+    with pytest.raises(InvalidInput, match=r"weight_orig .*prune.remove"):
         Weights(pruned)
     assert Weights(torch_prune.remove(pruned, "weight")).prunable == ["weight"]

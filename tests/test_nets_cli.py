@@ -1,0 +1,133 @@
+"""python -m nets: what it prints, how it fails, and that the same command continues."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rich.console
+import tyro
+
+import nets
+import nets.__main__ as command_line
+from nets import checkpoint
+from nets.__main__ import main
+from sparsopt.errors import CheckpointError
+
+COMMANDS: Any = command_line.Methods | command_line.Train | command_line.Prune
+SMALL = ["--data", "digits", "--model", "lenet-300-100", "--epochs", "0.5", "--seed", "3"]
+
+
+def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods"]) == 0
+    out = capsys.readouterr().out
+    for name in (*nets.methods(), "lenet-300-100", "cifar10"):
+        assert name in out
+
+
+def test_prune_prints_the_outcome_and_nothing_else_when_piped(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["prune", *SMALL, "--method", "rigl", "--sparsity", "0.9", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    first = capsys.readouterr()
+    assert "sparsity   90.0000% (5020 of 50200 prunable weights kept)" in first.out and first.err == ""
+    assert "accuracy" in first.out and "of head.weight" in first.out
+    began = time.monotonic()
+    assert main(arguments) == 0 and time.monotonic() - began < 5
+    assert capsys.readouterr().out == first.out, "the same command, the same result, found again"
+
+
+def test_train_is_dense(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *SMALL, "--recipe", "sgd", "--learning-rate", "0.05", "--batch", "32"]) == 0
+    out = capsys.readouterr().out
+    assert "0.0000% (50200 of 50200" in out and "20 steps" in out
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--method", "impp"], "nets: unknown network method 'impp'; did you mean imp or gmp?"),
+        (["--sparsity", "1.0"], "nets: sparsity = 1.0 would keep no weight of 50200"),
+        (["--sparsity", "nan"], "nets: sparsity = nan would keep no weight"),
+        (["--epochs", "0"], "nets: epochs = 0.0: one training must have a positive length"),
+        (["--budget", "3"], "nets: a budget of 3 steps is too small for imp"),
+        (["--model", "lenet"], "nets: unknown model 'lenet'; did you mean lenet-5?"),
+        (["--data", "digit"], "nets: unknown data set 'digit'"),
+        (["--device", "warp"], "nets: device 'warp' cannot be used here"),
+        (["--learning-rate", "-1"], "nets: learning_rate = -1.0: give a finite number"),
+        (["--recipe", "sgd", "--learning-rate", "1e30"], "nets: training diverged after step"),
+        (["--out", "/dev/null/run"], "nets: /dev/null/run/run.json could not be written"),
+    ],
+)
+def test_errors_are_one_line_and_2(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prune", *SMALL, *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(sentence) and captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_a_full_disk_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
+        raise CheckpointError("checkpoint.pt could not be written (No space left on device)")
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    assert main(["prune", *SMALL, "--method", "random", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "nets: checkpoint.pt could not be written (No space left on device)\n"
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["prune", "--sparsity", "much"], ["prune", "--recipe", "lion"]])
+def test_usage_errors_are_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_ctrl_c_is_one_line_and_130_and_the_same_command_continues(tmp_path: Path) -> None:
+    """Real processes, a real signal."""
+    out = tmp_path / "run"
+    tail = ["--method", "gmp", "--epochs", "25", "--save-every", "0", "--out", str(out)]
+    command = [sys.executable, "-m", "nets", "prune", *SMALL[:4], "--seed", "3", *tail]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    for _ in range(3000):
+        if (out / "checkpoint.pt").exists() or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr == f"nets: interrupted; the same command continues {out}\n"
+    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.pt", "run.json"]
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert again.returncode == 0 and "500 steps" in again.stdout and again.stderr == ""
+
+
+def test_a_terminal_sees_one_line_that_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    terminal = rich.console.Console(file=shown, force_terminal=True, width=80)
+    monkeypatch.setattr(rich.console, "Console", lambda stderr: terminal)
+    assert main(["prune", *SMALL, "--method", "gmp"]) == 0
+    pieces = shown.getvalue().split("\r")
+    lines = [piece for piece in pieces if "step" in piece]
+    assert lines and all("weights" in line and "accuracy" in line for line in lines)
+    assert "step" not in pieces[-1] and shown.getvalue().count("\n") <= 1, "one line, cleared at the end"
+
+
+def test_the_examples_of_the_module_are_commands() -> None:
+    """Every line `python -m nets ...` of the docstring parses."""
+    lines = [
+        line.split()[3:] for line in str(command_line.__doc__).splitlines() if line.strip().startswith("python -m nets")
+    ]
+    assert len(lines) == 3
+    for words in lines:
+        assert dataclasses.is_dataclass(tyro.cli(COMMANDS, args=words))
