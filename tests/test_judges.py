@@ -104,24 +104,24 @@ def test_record_gains():
     assert shorter.slots["gains"].shape == (4,)
 
 
-def shrunk(step, old_support=(True, False, False), new_support=(False, True, False), shrink=None):
-    """H = diag(1, 4, 1); dx = (-1, 1, 0): |dx|^2 / dx'H dx = 2 / 5."""
-    problem = Quadratic(np.diag([1.0, 4.0, 1.0]), [0.0, 0.0, 0.0])
+def shrunk(step, old_support=(True, False, True), new_support=(False, True, True), shrink=None):
+    """H = diag(1, 4, 1) / 10, dx = (-1, 1, 0): |dx|^2 / dx'H dx = 4."""
+    problem = Quadratic(np.diag([0.1, 0.4, 0.1]), [0.0, 0.0, 0.0])
     slots = {} if shrink is None else {"shrink": np.array([shrink])}
-    old = at([1, 0, 0], old_support, slots={**slots, "kept": np.ones(1)})
-    new = at([0, 1, 0], new_support, slots={**slots, "kept": np.ones(1)}, cost=3)
+    old = at([1, 0, 1], old_support, slots={**slots, "kept": np.ones(1)})
+    new = at([0, 1, 1], new_support, slots={**slots, "kept": np.ones(1)}, cost=3)
     return ShrinkStep(lambda f, state, g: step, margin=0.1)(problem, old, new)[0]
 
 
 def test_shrink_step():
-    assert shrunk(0.35).cost == 3 and shrunk(0.35).x[1] == 1 and "shrink" not in shrunk(0.35).slots
-    too_long = shrunk(0.37)  # above (1 - .1) * .4 = .36
+    assert shrunk(3.5).cost == 3 and shrunk(3.5).x[1] == 1 and "shrink" not in shrunk(3.5).slots
+    too_long = shrunk(3.7)  # above (1 - .1) * 4 = 3.6
     assert too_long.x[0] == 1 and too_long.support[0] and too_long.slots["shrink"] == 0.5 and too_long.cost == 3
-    assert shrunk(0.37, shrink=0.25).slots["shrink"] == 0.125
-    assert shrunk(0.35, shrink=0.25).slots["shrink"] == 1.0  # accepted: the full step again
-    assert shrunk(9.0, new_support=(True, False, False)).x[1] == 1  # the same support is not tested
+    assert shrunk(3.7, shrink=0.25).slots["shrink"] == 0.125
+    assert shrunk(3.5, shrink=0.25).slots["shrink"] == 1.0  # accepted: the full step again
+    assert shrunk(9.0, new_support=(True, False, True)).x[1] == 1  # the same support is not tested
     assert shrunk(9.0, old_support=(False,) * 3).x[1] == 1  # nor is the first step
-    assert shrunk(9.0).slots["kept"] == 1
+    assert shrunk(9.0).slots["kept"] == 1 and ShrinkStep(Normalised(1)).margin == 0.01
 
 
 def test_judges_are_plain_values():
