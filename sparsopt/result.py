@@ -30,6 +30,15 @@ class Status(enum.Enum):
         "The step is probably too long: give a smaller step_size (or learning rate)."
     )
     CLIPPED = "k is not below the number of coordinates: nothing is sparse, the unconstrained minimiser was returned."
+    PROVED = "The search is complete: no support of this size has a lower value, beyond rounding."
+    LIMIT = (
+        "Time or nodes ran out before the search was complete: the best point found and a lower bound were returned. "
+        "More seconds, a smaller k or a larger ridge make the gap smaller."
+    )
+    NO_BOUND = (
+        "The objective is not strongly convex (more coordinates than rows, or dependent ones, and no ridge), so there "
+        "is no lower bound to search with: the best point of the start was returned. Give ridge > 0."
+    )
     BEST_OF_SEVERAL = "Several methods were run; the best of their points was returned."
 
     def __str__(self) -> str:
@@ -72,7 +81,10 @@ class Trace:
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of `run`. certificates: what can be shown about (problem, x, k), computed from those alone."""
+    """The outcome of `run`. certificates: what can be shown about (problem, x, k), computed from those alone.
+
+    proof: of a solver that searches exhaustively, its own lower bound and what it rests on.
+    """
 
     state: State
     status: Status
@@ -80,6 +92,7 @@ class Result:
     method: Any
     seconds: float
     certificates: Any = None
+    proof: Any = None
 
     @property
     def x(self) -> Array:
@@ -97,12 +110,15 @@ class Result:
     @property
     def lower_bound(self) -> float:
         """No vector with at most k non-zeros has a smaller f than this (-inf: no bound is known)."""
-        return -math.inf if self.certificates is None else self.certificates.lower_bound
+        proved = -math.inf if self.proof is None else self.proof.lower_bound
+        if self.certificates is None or (self.proof is not None and self.proof.complete):
+            return proved
+        return max(proved, self.certificates.lower_bound)
 
     @property
     def gap(self) -> float:
         """value - lower_bound, never below 0; 0 means proved optimal, inf that no bound is known."""
-        return math.inf if self.certificates is None else self.certificates.gap
+        return max(self.value - self.lower_bound, 0.0) if math.isfinite(self.lower_bound) else math.inf
 
     def __str__(self) -> str:
         size, nonzero = sp.count(self.support), sp.count(self.x != 0)

@@ -26,6 +26,7 @@ import numpy as np
 
 from sparsopt import catalogue
 from sparsopt import support as sp
+from sparsopt.branch_and_bound.solver import BranchAndBound
 from sparsopt.errors import InvalidInput, InvalidResult, MissingCapability
 from sparsopt.fits import Exact, Restrict
 from sparsopt.method import Method, Phase, Stage, check, run
@@ -131,7 +132,7 @@ class Auto:
         return found
 
 
-SOLVERS: dict[str, Any] = {"auto": Auto()} | {
+SOLVERS: dict[str, Any] = {"auto": Auto(), "branch-and-bound": BranchAndBound()} | {
     name: Named(getattr(catalogue, name.replace("-", "_")), build) for name, build in catalogue.METHODS.items()
 }
 
@@ -200,4 +201,10 @@ def _certified(problem: Any, result: Result, k: int) -> Result:
         raise InvalidResult(
             f"method '{name}' returned {stray} non-zero weights off its support: a defect of the method"
         )
-    return dataclasses.replace(result, certificates=Certificates(problem, result.x, result.support, k))
+    certificates = Certificates(problem, result.x, result.support, k)
+    if result.proof is not None and result.proof.lower_bound > certificates.value + problem.rounding(result.x)[0]:
+        raise InvalidResult(
+            f"method '{name}' claims that f is nowhere below {result.proof.lower_bound!r}, but f(x) is "
+            f"{certificates.value!r}: a defect of the method"
+        )
+    return dataclasses.replace(result, certificates=certificates)

@@ -169,13 +169,21 @@ class LeastSquares(Problem):
         return low - slack, high + slack
 
     def rounding(self, x: Array) -> tuple[float, Array]:
-        """By Cauchy-Schwarz: sum_i w_i a_ij r_i is off by at most eps (2n + 2k + 20) |a_j| (|y| + sum_l |x_l a_l|)."""
-        size = np.sqrt(self.design.second)
-        unit = float(np.finfo(self.dtype).eps) * (2 * self.design.n + 2 * np.count_nonzero(x) + 20)
+        """With |.| the weighted norm, sum_i w_i a_ij r_i is off by at most eps |a_j| ((2n + 10) |r| + |dr| / eps).
+
+        |dr| <= eps (2k + 20) (|y| + sum_l |x_l a_l|) is the error of the residual; the value is off by
+        eps (n + 5) |r|^2 and (|r| + |dr|) |dr|.
+        """
+        size, eps = np.sqrt(self.design.second), float(np.finfo(self.dtype).eps)
         reach = math.sqrt(float((self.design.shares * self.target) @ self.target)) + abs(self.centre)
         reach += float(np.abs(x) @ size)
-        value = unit * (reach**2 + self.ridge * float(x @ x))
-        return value, unit * reach * size + 4 * float(np.finfo(self.dtype).eps) * self.ridge * np.abs(x)
+        r = self._residual(x)
+        slip = eps * (2 * np.count_nonzero(x) + 20) * reach
+        length = math.sqrt(float((self.design.shares * r) @ r)) * (1 + eps * self.design.n) + slip
+        value = eps * (self.design.n + 5) * length**2 + length * slip + 8 * eps * self.ridge * float(x @ x)
+        value += eps * np.count_nonzero(x) * self.ridge * float(x @ x)
+        gradient = size * (eps * (2 * self.design.n + 10) * length + slip)
+        return value, gradient + 4 * eps * self.ridge * np.abs(x)
 
     # ---- the restricted minimiser ----------------------------------------------------------------------------------
 

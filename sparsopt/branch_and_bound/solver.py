@@ -1,0 +1,151 @@
+"""Branch and bound as a method of `solve`: a good point first, then a proof, as far as time allows.
+
+>>> from sparsopt.problems import LeastSquares
+>>> rng = np.random.default_rng(0)
+>>> X = rng.standard_normal((60, 20))
+>>> problem = LeastSquares(X, X[:, 3] - X[:, 5] + rng.standard_normal(60))
+>>> result = BranchAndBound(seconds=5.0).solve(problem, 4, seed=0)
+>>> result.proof.complete
+True
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparsopt.branch_and_bound.incumbent import Incumbent
+from sparsopt.branch_and_bound.leaps import leap
+from sparsopt.branch_and_bound.relaxation import Relaxation, capable
+from sparsopt.branch_and_bound.splitting import ENTIRE
+from sparsopt.branch_and_bound.tree import Node, best_first
+from sparsopt.result import Result, Status, Trace
+from sparsopt.state import Array
+
+__all__ = ["BranchAndBound", "Proof"]
+
+NARROW = 150  # up to this many free coordinates a quadratic is handed to leaps and bounds
+FIRST = 16  # nodes with the stronger bound before that
+EQUAL = 1e-11  # 1 - correlation^2 of columns that count as one and the same
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a tree has proved: no vector with at most k non-zeros has f below `lower_bound`.
+
+    Not recomputed from (problem, x, k), unlike `certificates`: it rests on the `nodes` of the search, each closed by a
+    bound that is sound in floating point. complete: nothing was left open. assumes: what was taken for granted.
+    """
+
+    lower_bound: float
+    nodes: int
+    complete: bool
+    assumes: str = ""
+
+
+@dataclass(frozen=True)
+class BranchAndBound:
+    """Exact search: the best support of size k with a proof, or the best found and a lower bound when time is up.
+
+    seconds: how long the tree may grow (the start comes on top). nodes: how many nodes it may have (None: any number).
+    Least squares and quadratics need n > p or a ridge, other losses a ridge: without, the result is the start, its
+    status says so, and `proof` is None. Up to 150 coordinates: leaps and bounds (Furnival and Wilson 1974), after a
+    few splits with the perspective bound; else that bound at every node.
+    """
+
+    seconds: float = 10.0
+    nodes: int | None = None
+    name: str = "branch-and-bound"
+
+    @property
+    def describes(self) -> type[BranchAndBound]:
+        return BranchAndBound
+
+    def solve(self, problem: Any, k: int, seed: int) -> Result:
+        began = time.perf_counter()
+        x, value = _start(problem, k, seed)
+        proof: Proof | None = None
+        status = Status.NO_BOUND
+        if capable(problem):
+            x, value, proof = self._prove(problem, x, value, k)
+        if proof is not None:
+            status = Status.PROVED if proof.complete else Status.LIMIT
+        state = problem.start(seed).but(x=x, support=x != 0, value=value)
+        return Result(state, status, Trace(), self, time.perf_counter() - began, proof=proof)
+
+    def _prove(self, problem: Any, x: Array, value: float, k: int) -> tuple[Array, float, Proof | None]:
+        kept, owner = _distinct(problem)
+        part = problem if kept.size == x.size else problem.restricted(kept)
+        relaxation = Relaxation(part, min(k, kept.size))
+        if relaxation.D is None:
+            return x, value, None
+        support = np.zeros(kept.size, dtype=bool)
+        support[owner[(x != 0) & (owner >= 0)]] = True
+        start, its = relaxation.problem.minimise_on(support, None)
+        found = Incumbent(relaxation.problem, start, its, self.seconds, self.nodes)
+        bound, complete = _grow(relaxation, found)
+        if found.value < value:
+            x = np.zeros_like(x)
+            x[kept] = found.x
+            value = found.value
+        assumes = "" if kept.size == owner.size else "columns that agree up to rounding are equal"
+        return x, value, Proof(bound, found.nodes, complete, assumes)
+
+
+def _grow(relaxation: Relaxation, found: Incumbent) -> tuple[float, bool]:
+    """Searches; the lower bound on all of f, and whether nothing is open."""
+    H, narrow = relaxation.H, relaxation.p <= NARROW
+    remaining = best_first(relaxation, found, FIRST if H is not None and narrow else math.inf)
+    bounds = [node.value for node in remaining]
+    if H is not None and narrow:
+        bounds = [_finish(relaxation, H, node, found) for node in remaining]
+    open_ = min(bounds, default=math.inf)
+    return min(found.target, found.closed, open_), open_ >= found.target
+
+
+def _finish(relaxation: Relaxation, H: Array, node: Node, found: Incumbent) -> float:
+    """Leaps and bounds below a node; a bound on what is still open there."""
+    inside, outside = relaxation.screened(node.bound, node.inside, node.outside, found.target)
+    if np.count_nonzero(inside) > relaxation.k:
+        return math.inf
+    return max(leap(relaxation.problem, H, relaxation.k, inside, outside, found), node.value)
+
+
+def _start(problem: Any, k: int, seed: int) -> tuple[Array, float]:
+    """The best point of the portfolio."""
+    support = np.zeros(problem.layout.n, dtype=bool)
+    if hasattr(problem, "hessian_block"):
+        from sparsopt.portfolio.quadratic import Search
+
+        support[Search(problem.open(), k, seed, 1).run()] = True
+        return problem.minimise_on(support, None)
+    from sparsopt.solvers import SOLVERS
+
+    result = SOLVERS["auto"].solve(problem, k, seed)
+    return result.x, float(problem.value(result.x))
+
+
+def _distinct(problem: Any) -> tuple[Array, Array]:
+    """(coordinates to keep, for each coordinate its place among them or -1 where it has none).
+
+    Without strong convexity, coordinates of a quadratic that are all but copies of another one, and those that f does
+    not depend on, are left out: whatever they can do, the kept ones can.
+    """
+    p = problem.layout.n
+    everything = np.arange(p)
+    if not hasattr(problem, "hessian_block") or p > ENTIRE or problem.strong_convexity() > 0:
+        return everything, everything
+    zero = np.zeros(p, problem.dtype)
+    H, c, error = problem.hessian_block(everything), np.asarray(problem.gradient(zero)), problem.rounding(zero)[1]
+    h = np.diagonal(H)
+    owner, kept = np.full(p, -1), []
+    for j in everything[(h > 0) | (np.abs(c) > error)]:
+        same = [place for place, i in enumerate(kept) if H[i, j] ** 2 >= (1 - EQUAL) * h[i] * h[j] > 0]
+        if not same:
+            kept.append(int(j))
+        owner[j] = same[0] if same else len(kept) - 1
+    return np.array(kept, dtype=np.intp), owner
