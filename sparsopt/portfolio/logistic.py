@@ -1,0 +1,216 @@
+"""The portfolio for logistic regression: swaps on quadratic models of the loss, believed only where the loss agrees.
+
+At a fitted support the loss is close to f(x) + g'u + u'Hu/2, H = A'DA + ridge I, so every add, drop and swap of
+`tableau` has a predicted value. Only a refit (Newton) decides: a proposal is accepted if the true objective falls.
+
+A. Screen columns by gain at 0; forward on the model, refitted a few times on the way; batches of model swaps, then
+   single swaps; add the columns that the residual still asks for, and again.
+B. If every member is clearly worth more than every outsider, that is the answer (large problems).
+C. The same swaps in a pool of the 400 most promising columns, until pool and support stay.
+D. Other starts by ridge continuation: solve with larger ridges, go on from there with the true one.
+E. Exchanges of two: of the cheapest sets of one or two members each is taken out, the gap refilled by the best, the
+   second or the third best entry, refitted after each, swaps; until none helps.
+F. Iterated local search: the same with one to three random members and refills by gain times a random number, until
+   30 * effort attempts in a row fail.
+
+C to F count their work: where the data are large, they look at fewer columns and make fewer attempts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sparsopt.portfolio.pool import Indices, Place, Pool, View
+from sparsopt.portfolio.quadratic import SMALL
+from sparsopt.portfolio.tableau import Vector
+
+POOL = 400  # columns that a search looks at
+WIDE = 2e9  # operations that the Hessian of a pool may take; fewer columns on larger data
+RIDGES = (0.03, 0.1, 0.01, 0.003)
+SETS = 36  # sets of one or two members whose exchange is tried (all of them for k = 8)
+PATIENCE = 30  # failures in a row that end the iterated search, times effort
+HOPE = 1.2  # an attempt that starts above this multiple of f is not followed
+WORK = 1e10  # operations that exchanges and iterated search may take together, times effort
+
+
+class Search:
+    """The state of one search: the pool and the incumbent in it."""
+
+    def __init__(self, problem: Any, k: int, seed: int, effort: int) -> None:
+        self.problem, self.k, self.effort = problem, k, effort
+        self.p = problem.layout.n
+        self.random = np.random.default_rng([seed, 2])
+        self.spread: Vector = np.asarray(problem.design.variance, dtype=float)
+        self.most = max(min(POOL, int(math.sqrt(WIDE / problem.design.n))), 2 * k)
+        self.attempts = int(WORK * effort / (4 * problem.design.n * min(self.most, self.p) * (k + 2)))
+
+    # ---- pools -----------------------------------------------------------------------------------------------------
+
+    def asks(self, x: Vector, bend: float) -> Vector:
+        """About how much each coordinate could still gain at x, `bend` the sum of the second derivatives. (p,)"""
+        h = self.spread * bend + self.problem.ridge
+        g = np.asarray(self.problem.gradient(x), dtype=float)
+        return np.where(self.spread > 0, g**2 / np.where(h > 0, 2 * h, 1.0), 0.0)
+
+    def point(self, pool: Pool, place: Place) -> Vector:
+        x = self.problem.start(0).x
+        x[pool.C[place.S]] = place.w
+        return x
+
+    def moved(self, pool: Pool, place: Place, C: Indices) -> tuple[Pool, Place]:
+        """To a pool of other columns, which contain the support."""
+        if np.array_equal(C, pool.C):
+            return pool, place
+        new = Pool(self.problem, C)
+        S = np.searchsorted(C, pool.C[place.S])
+        return new, Place(S, place.w, place.value, place.residual, place.bend)
+
+    def widened(self, pool: Pool, place: Place) -> tuple[Pool, Place]:
+        """To the pool of the columns that ask most at this place."""
+        asks = self.asks(self.point(pool, place), float(place.bend.sum()))
+        asks[pool.C[place.S]] = np.inf
+        size = min(self.p, self.most)
+        return self.moved(pool, place, np.sort(np.argpartition(asks, self.p - size)[self.p - size :]))
+
+    # ---- A: on screened columns ------------------------------------------------------------------------------------
+
+    def forward(self, pool: Pool) -> Place:
+        """Greedily to k on the model, refitted at a third and two thirds of the way."""
+        place = pool.fit(np.empty(0, dtype=np.intp), np.empty(0))
+        for part in (3, 2, 1):
+            t = pool.tableau(place)
+            t.forward(math.ceil(self.k / part))
+            S = np.flatnonzero(t.inside)
+            place = pool.fit(S, t.weights[S])
+        return place
+
+    def screened(self) -> tuple[Pool, Place]:
+        start = self.asks(self.problem.start(0).x, 0.25)
+        size = min(self.p, self.most, math.ceil(1.5 * self.k) + 20)
+        pool = Pool(self.problem, np.sort(np.argpartition(start, self.p - size)[self.p - size :]))
+        place = pool.local(self.forward(pool))
+        for _ in range(20):
+            asks = self.asks(self.point(pool, place), float(place.bend.sum()))
+            asks[pool.C] = 0.0
+            worst = float(View(pool, place).exits().min(initial=np.inf))
+            new = np.flatnonzero(asks > worst / 2)
+            new = new[np.argsort(-asks[new], kind="stable")[: max(self.k, 20)]]
+            if not new.size or pool.C.size + new.size > self.most:
+                break
+            pool, place = self.moved(pool, place, np.sort(np.concatenate([pool.C, new])))
+            place = pool.local(place)
+        return pool, place
+
+    # ---- C, D, E: further from here --------------------------------------------------------------------------------
+
+    def settled(self, pool: Pool, place: Place) -> tuple[Pool, Place]:
+        """Local search, and the pool renewed around what it finds, until that is nothing."""
+        for _ in range(10):
+            before = place.value
+            pool, place = self.widened(pool, place)
+            place = pool.local(place)
+            if place.value >= before - pool.tolerance or self.p <= self.most:
+                break
+        return pool, place
+
+    def continued(self, pool: Pool, place: Place) -> Place:
+        """The best of `place` and what larger ridges lead to."""
+        true, best, start = pool.ridge, place, None
+        for ridge in RIDGES:
+            if ridge <= 3 * true:
+                continue
+            pool.ridge = ridge
+            start = pool.local(self.forward(pool) if start is None else pool.fit(start.S, start.w))
+            pool.ridge = true
+            new = pool.local(pool.fit(start.S, start.w))
+            if new.value < best.value - pool.tolerance:
+                best = new
+        return best
+
+    def exchanged(self, pool: Pool, place: Place) -> Place:
+        """Stage E: sets of one or two members, the cheapest first, until none improves."""
+        for rank, gone in itertools.product(range(3), self.cheapest(pool, place)):
+            new = self.attempt(pool, place, gone, lambda gains, step, r=rank: _best(gains, 0 if step else r))
+            if new is not None:
+                return self.exchanged(pool, new)
+        return place
+
+    def cheapest(self, pool: Pool, place: Place) -> list[Indices]:
+        """Sets of one or two members of S, by the sum of what each costs to drop."""
+        exits = View(pool, place).exits()
+        sets = [(i,) for i in range(place.S.size)] + list(itertools.combinations(range(place.S.size), 2))
+        return [place.S[list(some)] for some in sorted(sets, key=lambda some: float(exits[list(some)].sum()))[:SETS]]
+
+    def perturbed(self, pool: Pool, place: Place) -> Place:
+        """Stage F: iterated local search."""
+        failures = 0
+        while failures < PATIENCE * self.effort and self.attempts > 0:
+            gone = self.random.choice(place.S, min(int(self.random.integers(1, 4)), place.S.size), replace=False)
+            new = self.attempt(
+                pool, place, gone, lambda gains, step: _best(gains * self.random.exponential(size=gains.size), 0)
+            )
+            place, failures = (place, failures + 1) if new is None else (new, 0)
+        return place
+
+    def attempt(self, pool: Pool, place: Place, gone: Indices, pick: Callable[[Vector, int], int]) -> Place | None:
+        """Without these members, refilled with what `pick` chooses by gain, and after swaps; None if not better."""
+        if self.attempts <= 0:
+            return None
+        self.attempts -= 1
+        staying = ~np.isin(place.S, gone)
+        new = pool.fit(place.S[staying], place.w[staying])
+        for step in range(gone.size):
+            gains = View(pool, new).entries()
+            gains[gone] = 0.0
+            j = pick(gains, step)
+            if gains[j] <= 0:
+                return None
+            S = np.append(new.S, j)
+            order = np.argsort(S)
+            new = pool.fit(S[order], np.append(new.w, 0.0)[order])
+        if new.value > HOPE * place.value:
+            return None
+        new = pool.local(new, batches=0)
+        return new if new.value < place.value - pool.tolerance else None
+
+    # ---- the whole -------------------------------------------------------------------------------------------------
+
+    def run(self) -> Indices:
+        """Stages A to E; the support, sorted."""
+        pool, place = self.screened()
+        pool, place = self.stages(pool, place)
+        return pool.C[place.S]
+
+    def stages(self, pool: Pool, place: Place) -> tuple[Pool, Place]:
+        ratio, need = View(pool, place).contrast()
+        if place.S.size < self.k or self.perfect(pool, place) or (ratio >= need and self.p > SMALL):
+            return pool, place
+        pool, place = self.settled(pool, place)
+        plenty = self.problem.samples >= 4 * self.k * math.log(max(self.p, 2)) and self.p > SMALL
+        ratio, need = View(pool, place).contrast()
+        if self.effort == 0 or (plenty and ratio >= max(1.25, 0.4 * need)):
+            return pool, place
+        pool, place = self.settled(pool, self.continued(pool, place))
+        pool, place = self.settled(pool, self.exchanged(pool, place))
+        while not self.perfect(pool, place):
+            new = self.perturbed(pool, place)
+            if new is place:
+                break
+            pool, place = self.settled(pool, self.exchanged(pool, new))
+        return pool, place
+
+    def perfect(self, pool: Pool, place: Place) -> bool:
+        """Whether nothing is left to gain: f is down to 0."""
+        return place.value <= pool.tolerance
+
+
+def _best(gains: Vector, rank: int) -> int:
+    """The position of the largest gain but `rank`."""
+    few = min(rank + 1, gains.size)
+    top = np.argpartition(gains, gains.size - few)[gains.size - few :]
+    return int(top[gains[top].argmin()])

@@ -1,0 +1,220 @@
+"""The portfolios: against enumeration on small instances, never worse than the methods, and indifferent to names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from sparsopt import catalogue
+from sparsopt.exact import enumerate_supports
+from sparsopt.method import run
+from sparsopt.portfolio import logistic, quadratic
+from sparsopt.portfolio.pool import Pool, View
+from sparsopt.portfolio.tableau import Tableau, pair_gains
+from sparsopt.problems import LeastSquares, Logistic
+from tests.conftest import scaled
+
+SEEDS = st.integers(0, 10**6)
+KINDS = st.sampled_from(["squares", "logistic"])
+SEARCH: dict[str, Any] = {"squares": quadratic.Search, "logistic": logistic.Search}
+
+
+def data(seed: int, n: int, p: int, k: int, rho: float = 0.7, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated columns and a noisy sparse response."""
+    rng = np.random.default_rng([seed, n, p, k])
+    X = rng.standard_normal((n, p)) + rho * rng.standard_normal((n, 1))
+    X[:, 1:] += rho * X[:, :-1]
+    w = np.zeros(p)
+    w[rng.choice(p, k, replace=False)] = rng.choice([-1, 1], k) * rng.uniform(0.5, 2, k)
+    return X, X @ w + noise * rng.standard_normal(n)
+
+
+def build(kind: str, X: Any, y: np.ndarray, ridge: float = 1e-3) -> Any:
+    if kind == "squares":
+        return LeastSquares(X, y, ridge=ridge)
+    return Logistic(X, y > np.median(y), ridge=ridge)
+
+
+def problem(kind: str, seed: int, n: int = 40, p: int = 12, k: int = 3, **more: float) -> Any:
+    return build(kind, *data(seed, n, p, k, **more))
+
+
+def support(kind: str, problem: Any, k: int, seed: int = 0, effort: int = 1) -> np.ndarray:
+    found = np.zeros(problem.p, dtype=bool)
+    found[SEARCH[kind](problem.open(), k, seed, effort).run()] = True
+    return found
+
+
+def value(kind: str, problem: Any, k: int, seed: int = 0, effort: int = 1) -> float:
+    chosen = support(kind, problem, k, seed, effort)
+    assert np.count_nonzero(chosen) <= k
+    return problem.minimise_on(chosen, None)[1]
+
+
+# ---- against the truth ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["squares", "logistic"])
+def test_the_optimum_is_found_in_95_of_100(kind: str) -> None:
+    """Correlated columns and little data: hard enough that a single method misses many of them."""
+    number, found, greedy = scaled(60 if kind == "squares" else 20), 0, 0
+    p = 10 if kind == "squares" else 8
+    for seed in range(number):
+        k = 2 + seed % 3
+        f = problem(kind, seed, n=15 + 10 * (kind == "logistic"), p=p, k=k, rho=1.0)
+        truth, reached = enumerate_supports(f, k)[1], value(kind, f, k)
+        slack = 1e-9 * f.value(np.zeros(p))
+        assert reached >= truth - slack
+        found += reached <= truth + slack
+        greedy += f.value(run(catalogue.omp(k), f, f.start(0)).x) <= truth + slack
+    assert found >= 0.95 * number
+    assert greedy <= 0.8 * number  # or the test would be too easy to mean anything
+
+
+@given(KINDS, SEEDS, st.integers(1, 6))
+@settings(max_examples=scaled(16))
+def test_never_worse_than_the_methods(kind: str, seed: int, k: int) -> None:
+    f = problem(kind, seed, n=40, p=25, k=4)
+    best = value(kind, f, k)
+    for method in (catalogue.omp(k), catalogue.htp(k), catalogue.replacement(k)):
+        other = run(method, f, f.start(0))
+        assert best <= f.value(other.x) + 1e-7 * f.value(np.zeros(25)), method.name
+
+
+@given(KINDS, SEEDS)
+@settings(max_examples=scaled(8))
+def test_more_columns_than_rows(kind: str, seed: int) -> None:
+    f = problem(kind, seed, n=30, p=450, k=3, noise=0.2)  # beyond what is searched to the end
+    assert value(kind, f, 3) <= f.value(run(catalogue.replacement(3), f, f.start(0)).x) + 1e-7 * f.value(np.zeros(450))
+
+
+# ---- indifference --------------------------------------------------------------------------------------------------
+
+
+@given(KINDS, SEEDS)
+@settings(max_examples=scaled(8))
+def test_order_signs_and_storage_of_columns_do_not_matter(kind: str, seed: int) -> None:
+    X, y = data(seed, 40, 14, 3)
+    rng = np.random.default_rng(seed)
+    order, signs = rng.permutation(14), rng.choice([-1.0, 1.0], 14)
+    plain = value(kind, build(kind, X, y), 3)
+    assert value(kind, build(kind, X[:, order] * signs, y), 3) == pytest.approx(plain, rel=1e-7)
+    assert value(kind, build(kind, sparse.csc_array(X), y), 3) == pytest.approx(plain, rel=1e-7)
+
+
+@given(SEEDS, st.floats(1e-4, 1e4))
+@settings(max_examples=scaled(20))
+def test_the_scale_of_columns_and_target_does_not_matter(seed: int, scale: float) -> None:
+    X, y = data(seed, 40, 14, 3)
+    stretch = np.exp(np.random.default_rng(seed).uniform(-3, 3, 14))
+    chosen = support("squares", LeastSquares(X, y), 3)
+    assert np.array_equal(chosen, support("squares", LeastSquares(X * stretch, scale * y), 3))
+
+
+@pytest.mark.parametrize("kind", ["squares", "logistic"])
+def test_the_same_seed_gives_the_same_support(kind: str) -> None:
+    f = problem(kind, 3, n=40, p=30)
+    assert np.array_equal(support(kind, f, 4, seed=5, effort=2), support(kind, f, 4, seed=5, effort=2))
+
+
+# ---- edges ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["squares", "logistic"])
+@pytest.mark.parametrize("k", [1, 11, 12])
+def test_extreme_sizes(kind: str, k: int) -> None:
+    f = problem(kind, 1)
+    slack = 1e-9 * f.value(np.zeros(12))
+    assert value(kind, f, k) <= enumerate_supports(f, k)[1] + slack
+
+
+def test_a_zero_target_needs_nothing() -> None:
+    X, _ = data(0, 20, 6, 2)
+    assert not support("squares", LeastSquares(X, np.zeros(20)), 3).any()
+    balanced = Logistic(np.vstack([X, X]), np.repeat([0, 1], 20), ridge=0.1)  # every column is as good as nothing
+    assert value("logistic", balanced, 3) == pytest.approx(np.log(2))
+
+
+@given(KINDS, SEEDS)
+@settings(max_examples=scaled(8))
+def test_duplicated_and_constant_columns(kind: str, seed: int) -> None:
+    X, y = data(seed, 40, 8, 2)
+    plain = value(kind, build(kind, X, y, 0.0 if kind == "squares" else 1e-3), 3)
+    messy = np.hstack([X, X[:, ::-1], np.zeros((40, 2))])
+    f = build(kind, messy, y, 0.0 if kind == "squares" else 1e-3)
+    # a ridge likes duplicates: a weight shared by two of them costs half
+    assert value(kind, f, 3) <= plain + 1e-9 * f.value(np.zeros(18))
+    if kind == "squares":
+        assert value(kind, f, 3) == pytest.approx(plain, rel=1e-7, abs=1e-12)
+
+
+def test_separable_labels_without_a_ridge_end() -> None:
+    X, y = data(2, 30, 8, 2, noise=0.0)
+    f = Logistic(X, y > 0, ridge=0.0)
+    assert np.isfinite(value("logistic", f, 3))
+    assert value("logistic", f, 2) < 1e-3
+
+
+def test_more_effort_is_no_worse() -> None:
+    for seed in range(scaled(2)):
+        f = problem("logistic", seed, n=40, p=60, k=5, rho=1.5)
+        values = [value("logistic", f, 5, effort=effort) for effort in (0, 1)]
+        assert values[1] <= values[0] * (1 + 1e-7)
+
+
+# ---- the parts -----------------------------------------------------------------------------------------------------
+
+
+@given(SEEDS)
+@settings(max_examples=scaled(30))
+def test_the_tableau_is_exact(seed: int) -> None:
+    """Every predicted entry, exit, swap and pair is the difference of two restricted minima."""
+    f = LeastSquares(*data(seed, 30, 7, 3), ridge=0.01)
+    H, c = f.hessian_columns(np.arange(7)), -f.gradient(np.zeros(7))
+    t = Tableau(H, c)
+    rng = np.random.default_rng(seed)
+    for j in rng.integers(0, 7, 90):  # past a rebuild
+        t.sweep(int(j))
+    t.to(np.isin(np.arange(7), [1, 4, 5]))
+
+    def least(*members: int) -> float:
+        return f.minimise_on(np.isin(np.arange(7), members), None)[1] - f.value(np.zeros(7))
+
+    here = least(1, 4, 5)
+    assert t.value == pytest.approx(here)
+    assert t.entries()[2] == pytest.approx(here - least(1, 4, 5, 2))
+    assert t.exits()[4] == pytest.approx(least(1, 5) - here)
+    S, F, gains = t.swaps()
+    assert gains[list(F).index(6), list(S).index(1)] == pytest.approx(here - least(4, 5, 6), abs=1e-12)
+    T = t.T
+    pairs = pair_gains(T[:7, 7], np.diagonal(T)[:7], T[:7, [0]], np.array([0]))
+    assert pairs[3, 0] == pytest.approx(here - least(1, 4, 5, 0, 3))
+
+
+@given(SEEDS, st.booleans())
+@settings(max_examples=scaled(20))
+def test_the_logistic_model_is_the_second_order_one(seed: int, intercept: bool) -> None:
+    X, y = data(seed, 60, 6, 2)
+    f = Logistic(X, y > np.median(y), ridge=0.05, intercept=intercept)
+    pool, S = Pool(f, np.arange(6)), np.array([1, 3, 4])
+    place = pool.fit(S, np.zeros(3))
+    x, least = f.minimise_on(np.isin(np.arange(6), S), None)
+    assert place.value == pytest.approx(least, rel=1e-8)
+    exact = pool._at(S, x[S], X[:, S] @ x[S] if not intercept else f.design.dot(x))
+    t, view = pool.tableau(exact), View(pool, exact)
+    H = np.stack([f.hessian_product(x, e) for e in np.eye(6)])
+    assert np.allclose(t.H, H) and np.allclose(t.weights[S], x[S], atol=1e-7)
+    assert np.allclose(view.entries(), t.entries(), atol=1e-9)
+    assert np.allclose(view.exits(), t.exits()[S])
+    _, F, gains = t.swaps()
+    predicted, j, i = view.best(1)[0]
+    assert predicted == pytest.approx(gains.max()) == pytest.approx(gains[list(F).index(j), i])
+    T, w = view.exchange(j, i)
+    inside = np.isin(np.arange(6), T)
+    t.to(inside)
+    assert np.allclose(w, t.weights[T], atol=1e-7)
