@@ -1,7 +1,7 @@
 """Solving by name: what is not a method but a plain function around `run`.
 
 `solve` checks what it was given, runs a method (or anything with a `solve` of its own), checks what came back, and
-attaches the certificates. `auto` is a small portfolio.
+attaches the certificates.
 
 >>> from sparsopt.problems import Quadratic
 >>> problem = Quadratic(np.diag([1.0, 1.0, 4.0]), np.array([3.0, -2.0, 1.0]))
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,9 +28,10 @@ from sparsopt import support as sp
 from sparsopt.branch_and_bound.solver import BranchAndBound
 from sparsopt.errors import InvalidInput, InvalidResult, MissingCapability
 from sparsopt.fits import Exact, Restrict
-from sparsopt.method import Method, Phase, Stage, check, run
+from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything
 from sparsopt.names import lookup
+from sparsopt.portfolio.auto import Auto
 from sparsopt.result import Result, Status
 from sparsopt.state import State
 
@@ -93,43 +93,6 @@ class Named:
 
     def solve(self, problem: Any, k: int, seed: int) -> Result:
         return self.build(k, problem).solve(problem, k, seed)
-
-
-@dataclass(frozen=True)
-class Auto:
-    """A small portfolio: OMP and HTP, then replacement from the better of the two.
-
-    Replacement only accepts what lowers f, so the result is no worse than either. Starts that the problem does not
-    support (no smoothness for HTP, say) are left out.
-    """
-
-    name: str = "auto"
-
-    @property
-    def describes(self) -> type[Auto]:
-        return Auto
-
-    def solve(self, problem: Any, k: int, seed: int) -> Result:
-        began = time.perf_counter()
-        first = min(self._starts(problem, k, seed), key=lambda result: problem.value(result.x))
-        longer = catalogue.replacement(k, start=first.method)
-        last = run(longer, problem, first.state, trace=first.trace)  # goes on where the start has ended
-        seconds = time.perf_counter() - began
-        return dataclasses.replace(last, status=Status.BEST_OF_SEVERAL, method=self, seconds=seconds)
-
-    def _starts(self, problem: Any, k: int, seed: int) -> list[Result]:
-        state = problem.start(seed)
-        found, missing = [], []
-        for method in (catalogue.omp(k), catalogue.htp(k)):
-            try:
-                check(method, problem, state)
-            except MissingCapability as error:
-                missing.append(error)
-            else:
-                found.append(run(method, problem, state))
-        if not found:
-            raise missing[0]
-        return found
 
 
 SOLVERS: dict[str, Any] = {"auto": Auto(), "branch-and-bound": BranchAndBound()} | {

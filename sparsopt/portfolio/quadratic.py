@@ -1,9 +1,9 @@
 """The portfolio for quadratics (least squares among them): combinatorics on a small Gram, few passes over the data.
 
-A. Screen the coordinates of largest gain at 0, select forward on their small Gram, swap to a local optimum; add what the
-   residual still asks for, and again, until nothing new qualifies.
+A. Screen the coordinates of largest gain at 0, select forward on their small Gram, swap to a local optimum; add what
+   the residual still asks for, and again, until nothing new qualifies.
 B. If every member is worth clearly more than every outsider (correlation taken into account), that is the answer.
-C. Swaps over all coordinates, to exact one-swap optimality. Where the members still stand out and data are plenty, stop.
+C. Swaps over all coordinates, to exact one-swap optimality. Where the members stand out and data are plenty, stop.
 D. A second start by orthogonal matching pursuit over all coordinates; the better one stays.
 E. Until nothing improves: oscillate (forward far past k, backward to k) and try pairs, on a screened Gram; swaps.
 F. `effort` times in a row without improvement: drop one to three members at random, refill at random by gain, swaps.
@@ -121,7 +121,7 @@ class Search:
             if gains is None or gains[0] <= self.tolerance:
                 break
             _, enters, leaves = gains
-            new = np.sort(np.append(S[S != leaves], enters))
+            new = np.sort(np.append(S[leaves != S], enters))
             if _View(self, new).value > view.value - self.tolerance / 2:
                 break
             S = new

@@ -1,7 +1,7 @@
 """A small quadratic in sweep form: every add, drop and swap in closed form.
 
-For f(x) = x'Hx/2 - c'x on m coordinates the tableau starts as [[H, c], [c', 0]]. Sweeping coordinate j solves for x_j in
-terms of the others; sweeping it again undoes that. With S swept, G = H_SS and F the rest, it reads
+For f(x) = x'Hx/2 - c'x on m coordinates the tableau starts as [[H, c], [c', 0]]. Sweeping coordinate j solves for x_j
+in terms of the others; sweeping it again undoes that. With S swept, G = H_SS and F the rest, it reads
 
     T_SS = -G^-1      T_FS = H_FS G^-1      T_FF = H_FF - H_FS G^-1 H_SF
     T_S,m = x_S       T_F,m = c_F - H_FS x_S (minus the gradient)             T_mm = 2 f

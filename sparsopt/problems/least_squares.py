@@ -47,6 +47,8 @@ class LeastSquares(Problem):
     decomposition (sparse X: by eigenvalues of the Gram, which see singular values above 1e-7 of the largest).
     """
 
+    portfolio = "quadratic"  # the search that `method="auto"` uses
+
     def __init__(self, X: Any, y: Any, ridge: float = 0.0, intercept: bool = False, sample_weight: Any = None) -> None:
         X = check_matrix(X)
         n, p = X.shape

@@ -61,6 +61,8 @@ class Logistic(Problem):
     28 over the margin), or after 100 Newton steps. The point is finite and its value close to the infimum, 0.
     """
 
+    portfolio = "logistic"  # the search that `method="auto"` uses
+
     def __init__(self, X: Any, y: Any, ridge: float = 0.0, intercept: bool = True, sample_weight: Any = None) -> None:
         X = check_matrix(X)
         n, p = X.shape

@@ -38,6 +38,8 @@ class Quadratic(Problem):
     symmetric.
     """
 
+    portfolio = "quadratic"  # the search that `method="auto"` uses
+
     def __init__(self, H: Any, c: Any, constant: float = 0.0) -> None:
         if hasattr(H, "tocsc"):
             raise InvalidInput("H is a sparse matrix; give a NumPy array (H.toarray()), or LeastSquares with sparse X")
