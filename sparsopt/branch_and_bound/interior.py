@@ -20,6 +20,7 @@ from sparsopt.state import Array
 __all__ = ["LossModel", "QuadraticModel", "relaxed_minimiser"]
 
 MOST = 40  # iterations
+EXACT = 1e-12  # relative precision of the relaxation beyond which there is nothing to gain
 CLOSE = 0.01  # of the distance to the target that the relaxation may be off
 
 
@@ -62,11 +63,12 @@ def relaxed_minimiser(
     point = _Point(model, D, free, inside, k, w)
     best, bound = point.w, point.bound()
     for _ in range(MOST):
-        if not point.step():
-            break
-        found = point.bound()
+        with np.errstate(all="ignore"):  # at the very end of the path
+            if not point.step():
+                break
+            found = point.bound()
         best, bound = (point.w, found) if found > bound else (best, bound)
-        if bound >= target or point.primal() - bound <= max(CLOSE * (target - bound), 1e-9 * abs(bound)):
+        if bound >= target or point.primal() - bound <= max(CLOSE * (target - bound), EXACT * abs(bound)):
             break
     return best, bound
 
@@ -76,14 +78,14 @@ class _Point:
 
     def __init__(self, model: Any, D: Array, free: Array, inside: Flags, k: int, w: Array) -> None:
         self.model, self.D, self.free, self.inside, self.k = model, D, free, inside, k
-        self.z = np.full(free.size, k / free.size)
+        self.z, self.y = np.full(free.size, k / free.size), np.full(free.size, 1 - k / free.size)  # y = 1 - z
         self.w = w
         self._evaluate()
         self.w = w + self._first()
         self._evaluate()
         pull = 0.5 * D[free] * (self.w[free] / self.z) ** 2
         level = max(float(pull.mean()), 1e-12 * (abs(self.value) + 1e-300))
-        self.a, self.b = level * (1 - self.z), level * self.z
+        self.a, self.b = level * self.y, level * self.z
         self.nu = level
         self.length = 1.0
 
@@ -114,7 +116,7 @@ class _Point:
     def step(self) -> bool:
         """One Newton step towards smaller complementarity; whether it moved."""
         free, z, w, D = self.free, self.z, self.w[self.free], self.D[self.free]
-        y, a, b = 1.0 - z, self.a, self.b
+        y, a, b = self.y, self.a, self.b
         mu = float(a @ z + b @ y) / (2 * z.size) * (0.1 if self.length > 0.9 else 0.4)
         ratio = w / z
         bend = D * ratio / z  # the mixed derivative, without its sign
@@ -136,10 +138,11 @@ class _Point:
         da, db = mu / z - a - a / z * dz, mu / y - b + b / y * dz
         length = 0.99 * min(_reach(z, dz), _reach(y, -dz), _reach(a, da), _reach(b, db))
         length = min(length, 1.0)
-        if not (np.isfinite(dw).all() and np.isfinite(dz).all()) or length < 1e-10:
+        if not (np.isfinite(dw).all() and np.isfinite(dz).all() and np.isfinite(length)) or length < 1e-10:
             return False
         self.w = self.w + length * dw
-        self.z, self.a, self.b, self.nu = z + length * dz, a + length * da, b + length * db, self.nu + length * dnu
+        self.z, self.y, self.nu = z + length * dz, y - length * dz, self.nu + length * dnu
+        self.a, self.b = a + length * da, b + length * db
         self.length = length
         self._evaluate()
         return True

@@ -11,6 +11,7 @@ True
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -67,33 +68,29 @@ class BranchAndBound:
 
     def solve(self, problem: Any, k: int, seed: int) -> Result:
         began = time.perf_counter()
-        x, value = _start(problem, k, seed)
-        proof: Proof | None = None
-        status = Status.NO_BOUND
-        if capable(problem):
-            x, value, proof = self._prove(problem, x, value, k)
+        kept = _distinct(problem)
+        part = problem if kept.size == problem.layout.n else problem.restricted(kept)
+        k = min(k, kept.size)
+        found, value = _start(part, k, seed)
+        proof, status = None, Status.NO_BOUND
+        if capable(part):
+            found, value, proof = self._prove(part, found, value, k)
         if proof is not None:
             status = Status.PROVED if proof.complete else Status.LIMIT
+            if part is not problem:
+                proof = dataclasses.replace(proof, assumes="columns that agree up to rounding are equal")
+        x = np.zeros(problem.layout.n, problem.dtype)
+        x[kept] = found
         state = problem.start(seed).but(x=x, support=x != 0, value=value)
         return Result(state, status, Trace(), self, time.perf_counter() - began, proof=proof)
 
     def _prove(self, problem: Any, x: Array, value: float, k: int) -> tuple[Array, float, Proof | None]:
-        kept, owner = _distinct(problem)
-        part = problem if kept.size == x.size else problem.restricted(kept)
-        relaxation = Relaxation(part, min(k, kept.size))
+        relaxation = Relaxation(problem, k)
         if relaxation.D is None:
             return x, value, None
-        support = np.zeros(kept.size, dtype=bool)
-        support[owner[(x != 0) & (owner >= 0)]] = True
-        start, its = relaxation.problem.minimise_on(support, None)
-        found = Incumbent(relaxation.problem, start, its, self.seconds, self.nodes)
+        found = Incumbent(relaxation.problem, x, value, self.seconds, self.nodes)
         bound, complete = _grow(relaxation, found)
-        if found.value < value:
-            x = np.zeros_like(x)
-            x[kept] = found.x
-            value = found.value
-        assumes = "" if kept.size == owner.size else "columns that agree up to rounding are equal"
-        return x, value, Proof(bound, found.nodes, complete, assumes)
+        return found.x, found.value, Proof(bound, found.nodes, complete)
 
 
 def _grow(relaxation: Relaxation, found: Incumbent) -> tuple[float, bool]:
@@ -104,7 +101,7 @@ def _grow(relaxation: Relaxation, found: Incumbent) -> tuple[float, bool]:
     if H is not None and narrow:
         bounds = [_finish(relaxation, H, node, found) for node in remaining]
     open_ = min(bounds, default=math.inf)
-    return min(found.target, found.closed, open_), open_ >= found.target
+    return float(min(found.target, found.closed, open_)), open_ >= found.target
 
 
 def _finish(relaxation: Relaxation, H: Array, node: Node, found: Incumbent) -> float:
@@ -129,8 +126,8 @@ def _start(problem: Any, k: int, seed: int) -> tuple[Array, float]:
     return result.x, float(problem.value(result.x))
 
 
-def _distinct(problem: Any) -> tuple[Array, Array]:
-    """(coordinates to keep, for each coordinate its place among them or -1 where it has none).
+def _distinct(problem: Any) -> Array:
+    """The coordinates that matter.
 
     Without strong convexity, coordinates of a quadratic that are all but copies of another one, and those that f does
     not depend on, are left out: whatever they can do, the kept ones can.
@@ -138,14 +135,14 @@ def _distinct(problem: Any) -> tuple[Array, Array]:
     p = problem.layout.n
     everything = np.arange(p)
     if not hasattr(problem, "hessian_block") or p > ENTIRE or problem.strong_convexity() > 0:
-        return everything, everything
+        return everything
     zero = np.zeros(p, problem.dtype)
     H, c, error = problem.hessian_block(everything), np.asarray(problem.gradient(zero)), problem.rounding(zero)[1]
-    h = np.diagonal(H)
-    owner, kept = np.full(p, -1), []
-    for j in everything[(h > 0) | (np.abs(c) > error)]:
-        same = [place for place, i in enumerate(kept) if H[i, j] ** 2 >= (1 - EQUAL) * h[i] * h[j] > 0]
-        if not same:
+    h = np.asarray(problem.curvature())
+    same = H**2 >= (1 - EQUAL) * h * h[:, None]
+    same &= (h > 0) & (h[:, None] > 0)
+    kept: list[int] = []
+    for j in np.flatnonzero((h > 0) | (np.abs(c) > error)):
+        if not same[kept, j].any():
             kept.append(int(j))
-        owner[j] = same[0] if same else len(kept) - 1
-    return np.array(kept, dtype=np.intp), owner
+    return np.array(kept, dtype=np.intp)
