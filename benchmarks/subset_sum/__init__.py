@@ -102,6 +102,6 @@ def _speed_table(rows: list[dict[str, Any]]) -> list[str]:
     plain = {row["n"]: row["rate"] for row in rows if row["method"].startswith("plain")}
     lines = ["| method | tolerance | n | instances/s | times |", "|---|---|---|---|---|"]
     for row in rows:
-        times = f"{row['rate'] / plain[row['n']]:,.1f}" if row["n"] in plain else ""
+        times = f"{row['rate'] / plain[row['n']]:.3g}" if row["n"] in plain else ""
         lines.append(f"| {row['method']} | {row['tolerance']:g} | {row['n']} | {row['rate']:,.0f} | {times} |")
     return lines

@@ -127,14 +127,16 @@ def _instances(n: int, batch: int, seed: int) -> tuple[Floats, Floats]:
     return rng.uniform(-1, 1, (batch, n)), rng.uniform(-0.5, 0.5, batch)
 
 
-def _rate(search: Search, n: int, seconds: float, seed: int, batch: int = 200_000) -> float:
-    """Instances a second over about `seconds`, the first (warming, compiling) call left out."""
+def _rate(search: Search, n: int, seconds: float, seed: int, first: int = 512, batch: int = 200_000) -> float:
+    """Instances a second over about `seconds`, never the same twice; the first (warming, compiling) call left out.
+
+    Calls take `first` instances, then more and more: a batched solver is at its best on many.
+    """
     items, targets = _instances(n, batch, seed)
-    few = min(batch, 512)
-    search(items[: min(few, 2)], targets[: min(few, 2)])
-    start, done = time.process_time(), 0
-    while time.process_time() - start < seconds:
-        search(items[:few], targets[:few])
+    search(items[-2:], targets[-2:])
+    start, done, few = time.process_time(), 0, first
+    while time.process_time() - start < seconds and done + few <= batch:
+        search(items[done : done + few], targets[done : done + few])
         done += few
-        few = min(batch, 4 * few)
+        few = min(4 * few, batch // 4) if few >= 512 else few
     return done / (time.process_time() - start)
