@@ -223,6 +223,7 @@ def test_permuted_columns(seed, shape):
 
 
 @given(seeds, shapes, st.sampled_from([1e-6, 1e-2, 1e5]))
+@settings(max_examples=scaled(60))
 def test_scaled_columns(seed, shape, size):
     """Without ridge, columns times t give coefficients divided by t and the same value."""
     X, y, labels = data(seed, shape)
@@ -534,6 +535,7 @@ def test_rounding_bounds_the_distance_to_exact_sums(seed, shape):
 
 
 @given(seeds, shapes, st.sampled_from([0.0, 0.2]), st.lists(st.integers(0, 255), min_size=2, max_size=12))
+@settings(max_examples=scaled(40))
 def test_an_opened_problem_answers_like_a_fresh_one(seed, shape, ridge, supports):
     """Any sequence of supports: growing, shrinking, swapping, all at once."""
     for problem in family(seed, shape, ridge):
@@ -690,6 +692,11 @@ def test_the_check_finds_every_lie(lie, claim):
     report = check_problem(Wrong(lie))
     assert not report.ok and any(claim in line.claim for line in report.failures), str(report)
     assert "FAIL" in str(report)
+
+
+def test_the_check_of_a_constant_function():
+    report = check_problem(LeastSquares(np.zeros((3, 2)), [1, 2, 3]))
+    assert report.ok, str(report)
 
 
 def test_the_check_passes_without_a_lie_and_says_so():

@@ -115,6 +115,11 @@ class _Probe:
         d = np.random.default_rng((self.seed, number)).standard_normal(self.p)
         return d / np.linalg.norm(d)
 
+    def steepest(self) -> Array:
+        """The direction of the gradient, or a random one where that is 0."""
+        size = float(np.linalg.norm(self.gradient))
+        return self.gradient / size if size > 0 else self.random(0)
+
     def point(self, number: int) -> Array:
         return (self.scale * self.random(1000 + number)).astype(self.dtype)
 
@@ -139,7 +144,7 @@ def _slopes(probe: _Probe) -> Iterator[Line]:
     """Taylor: f(x + t d) - f(x) - t g'd = O(t^2)."""
     slopes = []
     for number in range(3):
-        d = probe.random(number) if number else probe.gradient / (np.linalg.norm(probe.gradient) or 1.0)
+        d = probe.random(number) if number else probe.steepest()
         steps, remainders = [], []
         for t in STEPS:
             y, step = probe.moved(t, d)
@@ -189,7 +194,7 @@ def _bounds(probe: _Probe) -> Iterator[Line]:
     """Smoothness, strong convexity and h_j against the mean curvature of f between two points."""
     slack = 1e3 * probe.eps
     pairs = [probe.moved(2.0**-number, probe.random(30 + number)) for number in range(DIRECTIONS)]
-    pairs.append(probe.moved(1.0, probe.gradient / (np.linalg.norm(probe.gradient) or 1.0)))
+    pairs.append(probe.moved(1.0, probe.steepest()))
     bends = []
     for y, step in pairs:
         change = np.asarray(probe.f.gradient(y), dtype=np.float64) - probe.gradient
