@@ -9,12 +9,18 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks.cells import Cell, Failure, Store
+from sparsopt.errors import SparsoptError
+
+
+class WorkerDied(SparsoptError):
+    """A process that computed cells was killed."""
 
 
 def execute(cells: Sequence[Cell], store: Store, jobs: int, title: str = "") -> list[Failure]:
@@ -50,8 +56,14 @@ def _computed(cells: Sequence[Cell], store: Store, jobs: int) -> Iterator[Cell]:
 
     calls = (joblib.delayed(_in_worker)(store, cell) for cell in cells)
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=store.threads):
-        for cell in joblib.Parallel(return_as="generator_unordered")(calls):
-            yield cast(Cell, cell)
+        try:
+            for cell in joblib.Parallel(return_as="generator_unordered")(calls):
+                yield cast(Cell, cell)
+        except BrokenProcessPool as error:
+            raise WorkerDied(
+                "a process was killed from outside, perhaps for lack of memory (--jobs 1 needs less); "
+                "what was finished is kept, and the same command continues"
+            ) from error
 
 
 def _in_worker(store: Store, cell: Cell) -> Cell:
