@@ -135,7 +135,7 @@ def _rate(search: Search, n: int, seconds: float, seed: int, first: int = 512, b
     items, targets = _instances(n, batch, seed)
     search(items[-2:], targets[-2:])
     start, done, few = time.process_time(), 0, first
-    while time.process_time() - start < seconds and done + few <= batch:
+    while done == 0 or (time.process_time() - start < seconds and done + few <= batch):
         search(items[done : done + few], targets[done : done + few])
         done += few
         few = min(4 * few, batch // 4) if few >= 512 else few
