@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparsopt import catalogue, certificates, errors, exact, fits, judges, moves, schedules, subset_sum, support
+    from sparsopt.certificates import Certificates
     from sparsopt.errors import (
         CheckpointError,
         DataError,
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
         NotFinite,
         SparsoptError,
     )
+    from sparsopt.exact import enumerate_supports
     from sparsopt.method import Method, Phase, Stage, run
-    from sparsopt.problems import LeastSquares, Logistic, Quadratic, check_problem
+    from sparsopt.portfolio.auto import Auto
+    from sparsopt.problems import LeastSquares, Logistic, Problem, Quadratic, check_problem
     from sparsopt.result import Result, Status
     from sparsopt.solvers import methods, solve
     from sparsopt.state import Layout, State
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Auto",
+    "Certificates",
     "CheckpointError",
     "DataError",
     "InvalidInput",
@@ -49,6 +54,7 @@ __all__ = [
     "MissingCapability",
     "NotFinite",
     "Phase",
+    "Problem",
     "Quadratic",
     "Result",
     "SparsoptError",
@@ -58,6 +64,7 @@ __all__ = [
     "catalogue",
     "certificates",
     "check_problem",
+    "enumerate_supports",
     "errors",
     "exact",
     "fits",
@@ -72,9 +79,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "certificates": "Certificates",
     "errors": ("CheckpointError DataError InvalidInput InvalidResult MissingCapability NotFinite SparsoptError"),
+    "exact": "enumerate_supports",
     "method": "Method Phase Stage run",
-    "problems": "LeastSquares Logistic Quadratic check_problem",
+    "portfolio.auto": "Auto",
+    "problems": "LeastSquares Logistic Problem Quadratic check_problem",
     "result": "Result Status",
     "solvers": "methods solve",
     "state": "Layout State",
