@@ -1,11 +1,13 @@
 # make compare   the main comparison on embedded data, at most 5 minutes on 2 cores: results/<run>/report.html
 # make test      the default test suite
-# Both create .venv and install into it if needed. PYTHON chooses the interpreter, ARGS goes to the command.
+# Both create .venv and install into it if needed. PYTHON chooses the interpreter, ARGS goes to the command,
+# WORKERS is how many processes test.
 
 PYTHON ?= python3
 VENV ?= .venv
 STAMP := $(VENV)/.installed
 ARGS ?=
+WORKERS ?= 2
 
 .PHONY: compare test lint types install clean
 
@@ -13,7 +15,7 @@ compare: install
 	$(VENV)/bin/python -m benchmarks compare $(ARGS)
 
 test: install
-	$(VENV)/bin/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: install
 	$(VENV)/bin/ruff check .
