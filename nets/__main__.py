@@ -3,6 +3,7 @@
     python -m nets methods
     python -m nets prune --data mnist --model lenet-300-100 --method imp --sparsity 0.9 --epochs 2 --out runs/imp
     python -m nets train --data digits --epochs 20
+    python -m nets strong-ticket --help
 
 With `--out` a run that was interrupted or killed continues by the same command, and a finished one prints its result
 again. Errors are one line and exit code 2; Ctrl-C is one line and 130.
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 import nets
 from nets.recipe import SGD, Adam, Cosine, Recipe
+from nets.strong_tickets.command import StrongTicket
 from sparsopt import support as sp
 from sparsopt.errors import SparsoptError
 from sparsopt.result import Trace
@@ -125,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0, 2 for an error, 130 after Ctrl-C."""
     import tyro
 
-    command: Any = tyro.cli(Methods | Train | Prune, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
+    command: Any = tyro.cli(Methods | Train | Prune | StrongTicket, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
     try:
         command()
     except SparsoptError as error:

@@ -3,14 +3,16 @@
     python -m nets strong-ticket build --data digits --copies 60 --out ticket.npz
     python -m nets strong-ticket verify ticket.npz
     python -m nets strong-ticket study --data mnist --copies 40 80 120 --seeds 5
+    python -m nets strong-ticket compare --data digits --width 0.25 --copies 20
 
 `build` trains a LeNet-300-100 and hides it in a random network; beside the ticket it keeps the target
 (`ticket.target.npz`), with which `verify` recomputes errors and certificates. `study` prints a table over widths and
-source seeds.
+source seeds; `compare` sets constructed masks beside searched ones on the same sources.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,8 @@ import tyro
 
 from nets.strong_tickets.build import build, verify
 from nets.strong_tickets.certificate import Domain
-from nets.strong_tickets.constructions import Construction, OneMore, TwoForOne
+from nets.strong_tickets.constructions import Construction, TwoForOne
+from nets.strong_tickets.search import compare
 from nets.strong_tickets.study import SAMPLED, Trained, Trial, aligned, lenet, one_more, study, table
 from nets.strong_tickets.sums import Digits, Nearest, Rule, Subset
 from nets.strong_tickets.ticket import load, load_network, save_network
@@ -138,10 +141,40 @@ class Study(Target):
 
 
 @dataclass(frozen=True)
-class StrongTicket:
-    """Strong lottery tickets: build one, verify one, or study them over widths and seeds."""
+class Compare(Target):
+    """Construction and searches on the same sources: accuracy, weights kept, seconds."""
 
-    command: Annotated[Build | Verify | Study, tyro.conf.arg(name="")]
+    copies: int = 20
+    """hidden units of the source for each input"""
+    seeds: int = 3
+    """sources"""
+    density: float = 0.5
+    """share of the source's weights that a search keeps"""
+    length: int = 1000
+    """steps of a search"""
+
+    def __call__(self) -> None:
+        trained = self.trained()
+        groups: dict[str, list[tuple[int, float, float]]] = {}
+        results = compare(trained, self.made(self.copies), range(self.seeds), self.by(), self.density, self.length)
+        for name, seed, kept, accuracy, seconds in results:
+            groups.setdefault(name, []).append((kept, accuracy, seconds))
+            _tell(f"{name}, seed {seed}: accuracy {accuracy:.4f}")
+        rows = [("masks by", "kept", "accuracy: median", "least", "most", "seconds")]
+        for name, found in groups.items():
+            kept, accuracy, seconds = (list(column) for column in zip(*found, strict=True))
+            middle = (f"{statistics.median(kept):,.0f}", f"{statistics.median(accuracy):.4f}")
+            ends = (f"{min(accuracy):.4f}", f"{max(accuracy):.4f}", f"{statistics.median(seconds):.1f}")
+            rows.append((self.construction if name == "construction" else name, *middle, *ends))
+        _tell("")
+        print(aligned(rows))
+
+
+@dataclass(frozen=True)
+class StrongTicket:
+    """Strong lottery tickets: build or verify one, study widths and seeds, compare construction with search."""
+
+    command: Annotated[Build | Verify | Study | Compare, tyro.conf.arg(name="")]
 
     def __call__(self) -> None:
         self.command()
@@ -162,4 +195,4 @@ def _tell(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-__all__ = ["Build", "OneMore", "StrongTicket", "Study", "Verify"]
+__all__ = ["Build", "Compare", "StrongTicket", "Study", "Verify"]

@@ -1,0 +1,232 @@
+"""Search: masks on the same frozen sources, found by gradient instead of subset sums.
+
+A construction needs a trained target and comes with a certificate; a search needs data and comes with an accuracy. Both
+choose among the same fixed numbers, so at equal source size they can be compared:
+
+    found = search(TwoForOne(30), trained.network.steps, seed=0, data=trained.data, method="edge-popup")
+    found.ticket, found.accuracy           # a ticket as any other: seed, architecture, masks
+
+The entries here take a `Plan` as those of `nets.catalogue` do, and work on any network: they leave the weights as they
+were drawn and end with exactly k of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nets.catalogue import Plan
+from nets.recipe import SGD, Adam, Cosine, Recipe
+from nets.relaxations import EdgePopup, GemMiner, Scores, Supermask, TopScores
+from nets.strong_tickets.build import build
+from nets.strong_tickets.constructions import Construction, OneMore, TwoForOne
+from nets.strong_tickets.source import Source
+from nets.strong_tickets.steps import Activation, Dense, Step, linear_steps
+from nets.strong_tickets.sums import Rule, Subset
+from nets.strong_tickets.ticket import Ticket
+from nets.training import Network
+from nets.weights import Matrices
+from sparsopt.errors import InvalidInput, MissingCapability
+from sparsopt.fits import Restrict
+from sparsopt.method import Method, Phase, Stage, run
+from sparsopt.moves import Everything, Keep, Stay
+from sparsopt.names import lookup
+from sparsopt.schedules import Geometric, Uniform
+
+# of scores, by search: edge-popup's is its authors'; in wide layers all bits of a row move together, so rates are small
+RECIPES = {
+    "edge-popup": Recipe(0.1, Cosine(), SGD(0.9, weight_decay=1e-4), batch=64, name="scores: sgd-cosine"),
+    "supermask": Recipe(0.1, Cosine(), Adam(), batch=64, name="scores: adam-cosine"),
+    "gem-miner": Recipe(2e-3, Cosine(), Adam(), batch=64, name="scores: slow-adam-cosine"),
+}
+
+
+# ---- entries -------------------------------------------------------------------------------------------------------
+
+
+def edge_popup(plan: Plan) -> Method:
+    """Edge-popup: train scores through the k largest |score| (the same share of each layer), weights frozen.
+
+    s = U[-1, 1] / sqrt(fan in);  T times: s <- s - rate * d/ds f(w * top_k |s|);  S = top_k |s|
+
+    Iterative hard thresholding in score space. Cost: 1 training, of scores.
+    """
+    counts = Uniform(plan.k)(0, plan.layout)
+    gate = EdgePopup(counts, plan.layout)
+    phases = (
+        Phase(Everything(), plan.train(plan.steps, through=gate)),
+        Phase(Keep(Uniform(plan.k), Scores(absolute=True)), Restrict()),
+    )
+    return Method("edge-popup", (Stage(phases),), "Ramanujan et al. (2020)")
+
+
+def supermask(plan: Plan, last: float = 0.25) -> Method:
+    """Supermasks: train the probabilities of Bernoulli masks, weights frozen; keep the k most probable.
+
+    s = 0;  T (1 - last) times: m ~ Bernoulli(sigmoid(s)), s <- s - rate * d/ds f(w * m);
+    T last times: through top_k s;  S = top_k s         Cost: 1 training. The paper has last = 0, and no control of k.
+    """
+    search = plan.train(plan.steps - _ending(plan, last), through=Supermask())
+    return Method("supermask", (Stage((Phase(Everything(), search),)), *_end(plan, last)), "Zhou et al. (2019)")
+
+
+def gem_miner(plan: Plan, rounds: int = 30, last: float = 0.25) -> Method:
+    """Gem-Miner's search: scores in [0, 1] train through s >= 1/2, the lowest are frozen out step by step.
+
+    s = U[0, 1];  for r = 1..R:  train s for T (1 - last) / R, clamped to [0, 1];  S = the k_r largest s of S, k_R = 2k;
+    T last times: through top_k s;  S = top_k s
+
+    Cost: 1 training. The paper has last = 0 and k_R = k, of which those with s < 1/2 are off; it then trains weights.
+    """
+    rounds = max(1, min(rounds, plan.steps - _ending(plan, last)))
+    mine = plan.train((plan.steps - _ending(plan, last)) // rounds, through=GemMiner())
+    freeze = Keep(Geometric(plan.n, min(plan.n, 2 * plan.k), rounds), Scores())
+    phases = (Phase(Stay(), mine), Phase(freeze, plan.train(0, through=GemMiner())))
+    return Method("gem-miner", (Stage(phases, rounds=rounds), *_end(plan, last)), "Sreenivasan et al. (2022)")
+
+
+def _ending(plan: Plan, last: float) -> int:
+    return round(last * plan.steps)
+
+
+def _end(plan: Plan, last: float) -> tuple[Stage, ...]:
+    """The last stretch, through exactly k weights, and the mask."""
+    train = plan.train(_ending(plan, last), through=TopScores(plan.k))
+    return (Stage((Phase(Stay(), train), Phase(Keep(plan.k, Scores()), Restrict()))),)
+
+
+SEARCHES: dict[str, Callable[[Plan], Method]] = {
+    "edge-popup": edge_popup,
+    "supermask": supermask,
+    "gem-miner": gem_miner,
+}
+
+
+# ---- on the sources of constructions -------------------------------------------------------------------------------
+
+
+class SourceModule(nn.Module):
+    """A source as a module: its tensors are parameters, scaled layer by layer so that activations keep their size.
+
+    For relu and leaky the scaling changes outputs by one known factor and nothing else: constants inside the network
+    are scaled along. Takes inputs as the data set normalises them, and undoes that: sources see pixels in [0, 1].
+    """
+
+    def __init__(self, source: Source, construction: Construction, steps: tuple[Step, ...], data: Any) -> None:
+        super().__init__()
+        activations = {step for step in steps if isinstance(step, Activation)}
+        homogeneous = {Activation("relu"), Activation("leaky")}
+        if not all(isinstance(s, Activation) or type(s) is Dense for s in steps) or not activations <= homogeneous:
+            raise MissingCapability(f"search takes fully connected relu and leaky networks, not {steps}")
+        if isinstance(construction, TwoForOne) and Activation(construction.inner) not in homogeneous:
+            raise MissingCapability(f"search takes relu and leaky as inner activation, not {construction.inner}")
+        self.plan, self.constants = list(_layers(construction, steps)), []
+        so_far = 1.0
+        for name, _, constant in self.plan:
+            weight = torch.from_numpy(source.dense(name)).float()
+            factor = float((2.0 / weight.square().mean().clamp(min=1e-12) / weight.shape[1]) ** 0.5) * 2**0.5
+            self.constants.append(so_far if constant else None)
+            so_far *= factor
+            self.register_parameter(name, nn.Parameter(factor * weight))
+        mean, deviation = (torch.tensor(v or (default,)).view(-1, 1, 1) for v, default in
+                           ((data.mean, 0.0), (data.std, 1.0)))  # fmt: skip
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("deviation", deviation, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.get_buffer("deviation") + self.get_buffer("mean") if x.dim() == 4 else x
+        x = x.flatten(1)
+        for (name, activation, _), constant in zip(self.plan, self.constants, strict=True):
+            if constant is not None:
+                x = torch.cat([x, x.new_full((len(x), 1), constant)], dim=1)
+            x = ACTIVATIONS[activation](x @ self.get_parameter(name).T)
+        return x
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "leaky": nn.functional.leaky_relu,
+    "none": lambda x: x,
+}
+
+
+def _layers(construction: Construction, steps: tuple[Step, ...]) -> Iterator[tuple[str, str, bool]]:
+    """(tensor, activation behind it, whether a constant joins its input) for every layer of a source."""
+    outer = [step.name for step in steps if isinstance(step, Activation)] + ["none"]
+    if isinstance(construction, OneMore):
+        yield "first", outer[0], True
+        yield from ((f"layer{l}", outer[l - 1], False) for l in range(1, len(linear_steps(steps)) + 1))
+    else:
+        for l in range(1, len(linear_steps(steps)) + 1):
+            yield f"first{l}", construction.inner, True
+            yield f"second{l}", outer[l - 1], False
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A searched ticket: exactly k weights; accuracy on the test split, by the masked source; seconds of search."""
+
+    ticket: Ticket
+    accuracy: float
+    seconds: float
+
+
+def search(
+    construction: Construction,
+    steps: tuple[Step, ...],
+    seed: int,
+    data: Any,
+    method: str = "edge-popup",
+    density: float = 0.5,
+    length: int = 1000,
+    recipe: Recipe | None = None,
+) -> Found:
+    """Search the source of (seed, construction) for masks that classify `data`.
+
+    density  share of the source's weights to keep, met exactly
+    length   training steps
+    recipe   how scores train; default by search, see RECIPES
+    """
+    if not 0 < density <= 1:
+        raise InvalidInput(f"density = {density} must be in (0, 1]")
+    entry = lookup(SEARCHES, method, "search")
+    recipe = RECIPES[method] if recipe is None else recipe
+    source = Source(seed, construction.tensors(steps))
+    network = Network(SourceModule(source, construction, steps, data), data, prunable=Matrices(), recipe=recipe)
+    plan = Plan(network.layout, max(1, round(density * network.layout.n)), length, recipe)
+    began = time.perf_counter()
+    result = run(entry(plan), network, network.start(seed))
+    seconds = time.perf_counter() - began
+    masks = {name: mask.numpy().copy() for name, mask in network.weights.blocks(result.state.support)}
+    accuracy = network.test(result.state)[1]
+    return Found(
+        Ticket(seed, steps, construction, {name: np.asarray(m) for name, m in masks.items()}), accuracy, seconds
+    )
+
+
+def compare(
+    trained: Any,
+    construction: Construction,
+    seeds: Iterable[int] = range(3),
+    rule: Rule = Subset(),
+    density: float = 0.5,
+    length: int = 1000,
+) -> Iterator[tuple[str, int, int, float, float]]:
+    """(how the masks were found, seed, weights kept, test accuracy, seconds) on the same sources, method by method.
+
+    trained  a `study.Trained`: the construction uses its network, the searches its training data
+    """
+    for seed in seeds:
+        built = build(trained.network, construction, seed, rule, trained.domain)
+        accuracy = trained.accuracy(built.ticket.collapsed)
+        yield "construction", seed, built.ticket.kept, accuracy, built.seconds
+    for name in sorted(SEARCHES):
+        for seed in seeds:
+            found = search(construction, trained.network.steps, seed, trained.data, name, density, length)
+            yield name, seed, found.ticket.kept, found.accuracy, found.seconds
