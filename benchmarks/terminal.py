@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -16,8 +19,29 @@ from benchmarks.summary import Line, Point
 
 STYLES = {"better": "green", "worse": "red", "not separable": "dim", "": ""}
 SHOWN = ("problem", "method", "sparsity", "seed", "trainings")
-CONVEX = "objective after the same refit for all; ± 95 % interval over seeds, none for one data set; found: of the true"
+BELOW = f"% below {convex.REFERENCE}"
+WIDE, NARROW = ("% above best, interval", BELOW, "found", "refits"), ("% above best",)  # columns of only one of the two
+CONVEX = "objective after the same refit for all; ± 95 % interval over seeds; found: of the true support"
+NETWORKS = f"± 95 % interval of the mean; below, difference to {networks.REFERENCE} paired by seed"
 RULES = {"equal": "the same number of training steps for all", "own": "each method's own number of trainings"}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What the tables are printed on."""
+
+    shape: box.Box
+    width: int
+
+    @property
+    def wide(self) -> bool:
+        return self.width >= 112
+
+    def table(self, title: str, caption: str, columns: Sequence[str], words: Sequence[str]) -> Table:
+        table = Table(title=title, caption=caption, box=self.shape, title_justify="left", caption_justify="left")
+        for name in columns:
+            table.add_column(name, justify="left" if name in words else "right", no_wrap=name == "method")
+        return table
 
 
 def show(folder: Path) -> None:
@@ -26,10 +50,10 @@ def show(folder: Path) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=150, no_color=True)
-    shape = box.SIMPLE_HEAD if console.is_terminal else box.ASCII2
+    paper = Paper(box.SIMPLE_HEAD if console.is_terminal else box.ASCII2, console.width)
     for table in (
-        *_convex_tables(found.get("convex", []), shape),
-        *_network_tables(run, found.get("networks", []), shape),
+        *_convex_tables(found.get("convex", []), paper),
+        *_network_tables(run, found.get("networks", []), paper),
     ):
         console.print(table)
     for failure in run["failures"]:
@@ -37,36 +61,38 @@ def show(folder: Path) -> None:
         console.print(f"no result: {asked}: {failure['reason']}", highlight=False, style="red")
 
 
-def _convex_tables(records: list, shape: box.Box) -> list[Table]:
+def _convex_tables(records: list[Any], paper: Paper) -> Iterator[Table]:
     """One for every problem, at the size that its design looks at closely, the best first."""
     points = [point for point in summary.points(records, convex.REFERENCE) if point.k == PROBLEMS[point.problem].k]
-    made = []
     for problem in dict.fromkeys(point.problem for point in points):
         here = sorted((p for p in points if p.problem == problem), key=lambda p: p.refit)
+        rows = [_convex_row(point) for point in here]
+        names = [name for name in rows[0] if name not in (NARROW if paper.wide else WIDE)]
         title = f"Convex, {PROBLEMS[problem]}; k = {here[0].k}"
-        table = Table(title=title, caption=CONVEX, box=shape, title_justify="left", caption_justify="left")
-        for name in ("method", "objective", "% above best", f"% below {convex.REFERENCE}", "", "found", "gradients",
-                     "refits", "ms"):  # fmt: skip
-            table.add_column(name, justify="left" if name in ("method", "") else "right")
-        for point in here:
-            table.add_row(*_convex_row(point))
-        made.append(table)
-    return made
+        table = paper.table(title, CONVEX, names, ("method", f"against {convex.REFERENCE}"))
+        for row in rows:
+            table.add_row(*(row[name] for name in names))
+        yield table
 
 
-def _convex_row(point: Point) -> tuple[str, ...]:
-    style = STYLES[point.verdict]
-    return (
-        point.method,
-        f"{point.refit:.5g}",
-        _with_interval(point.excess),
-        _with_interval(point.gain, "+") if point.gain.count else "",
-        f"[{style}]{point.verdict}[/{style}]" if style else point.verdict,
-        "" if math.isnan(point.found) else f"{point.found:.0%}",
-        f"{point.gradients:,.0f}",
-        f"{point.refits:,.0f}",
-        f"{1000 * point.seconds:.3g}",
-    )
+def _convex_row(point: Point) -> dict[str, str]:
+    return {
+        "method": point.method,
+        "objective": f"{point.refit:.5g}",
+        "% above best": f"{point.excess.mean:.2f}",
+        "% above best, interval": _with_interval(point.excess),
+        BELOW: _with_interval(point.gain, "+") if point.gain.count else "",
+        f"against {convex.REFERENCE}": _styled(point.verdict, point.verdict),
+        "found": "" if math.isnan(point.found) else f"{point.found:.0%}",
+        "gradients": f"{point.gradients:,.0f}",
+        "refits": f"{point.refits:,.0f}",
+        "ms": f"{1000 * point.seconds:.3g}",
+    }
+
+
+def _styled(text: str, verdict: str) -> str:
+    style = STYLES[verdict]
+    return f"[{style}]{text}[/{style}]" if style else text
 
 
 def _with_interval(interval: Interval, sign: str = "") -> str:
@@ -76,27 +102,24 @@ def _with_interval(interval: Interval, sign: str = "") -> str:
     return text if interval.count == 1 else f"{text} ± {interval.half:.2f}"
 
 
-def _network_tables(run: dict, records: list, shape: box.Box) -> list[Table]:
+def _network_tables(run: Mapping[str, Any], records: list[Any], paper: Paper) -> Iterator[Table]:
+    """One for every rule of cost: a row a method, a column a sparsity."""
     lines = summary.lines(records, run["seeds"], networks.REFERENCE)
-    made = []
     for cost in dict.fromkeys(line.cost for line in lines):
-        title = f"Networks, {cost} cost ({RULES[cost]}): test accuracy in %, {len(run['seeds'])} seeds"
-        caption = f"± 95 % interval of the mean; below, difference to {networks.REFERENCE} paired by seed"
-        table = Table(title=title, caption=caption, box=shape, title_justify="left", caption_justify="left")
         here = [line for line in lines if line.cost == cost]
         asked = sorted({line.asked for line in here if line.method != "dense"})
-        for name in ("method", *(f"{sparsity:.3%}".replace("0%", "%") for sparsity in asked), "steps", "s a run"):
-            table.add_column(name, justify="left" if name == "method" else "right")
+        names = ("method", *(f"{100 * sparsity:g} %" for sparsity in asked), "steps", "s a run")
+        title = f"Networks, {cost} cost ({RULES[cost]}): test accuracy in %, {len(run['seeds'])} seeds"
+        table = paper.table(title, NETWORKS, names, ("method",))
         for method in dict.fromkeys(line.method for line in here):
             own = {line.asked: line for line in here if line.method == method}
-            cells = [_cell(own.get(sparsity) or own.get(0.0)) for sparsity in asked]
-            table.add_row(method, *cells, _span([line.steps for line in own.values()], ",.0f"),
-                          _span([line.seconds for line in own.values()], ".2g"))  # fmt: skip
-        made.append(table)
-    return made
+            cells = [_cell(own.get(sparsity) or own.get(0.0), " " if paper.wide else "\n") for sparsity in asked]
+            steps, seconds = ([getattr(line, name) for line in own.values()] for name in ("steps", "seconds"))
+            table.add_row(method, *cells, _span(steps, ",.0f"), _span(seconds, ".2g"))
+        yield table
 
 
-def _cell(line: Line | None) -> str:
+def _cell(line: Line | None, gap: str) -> str:
     if line is None:
         return ""
     if line.missing:
@@ -105,9 +128,7 @@ def _cell(line: Line | None) -> str:
     if line.accuracy.count > 1:
         value += f" ± {100 * line.accuracy.half:.2f}"
     if line.difference.count:
-        style = STYLES[line.verdict]
-        text = f"{100 * line.difference.mean:+.2f} {line.verdict}"
-        value += f"\n[{style}]{text}[/{style}]" if style else f"\n{text}"
+        value += "\n" + _styled(f"{100 * line.difference.mean:+.2f}{gap}{line.verdict}", line.verdict)
     return value
 
 
