@@ -140,7 +140,9 @@ class _Point:
         length = min(length, 1.0)
         if not (np.isfinite(dw).all() and np.isfinite(dz).all() and np.isfinite(length)) or length < 1e-10:
             return False
+        slope = ratio + length * (dw[free] - ratio * dz) / z  # w/z stays finite where both go to 0: w follows z
         self.w = self.w + length * dw
+        self.w[free] = slope * (z + length * dz)
         self.z, self.y, self.nu = z + length * dz, y - length * dz, self.nu + length * dnu
         self.a, self.b = a + length * da, b + length * db
         self.length = length

@@ -64,7 +64,8 @@ class Relaxation:
         self.slope = np.asarray(problem.gradient(zero), np.float64)
 
     @property
-    def _D(self) -> Array:
+    def curvature(self) -> Array:
+        """D, where there is one."""
         if self.D is None:
             raise MissingCapability(
                 f"{self.problem!r} is not strongly convex, so there is no relaxation to bound it with; give it a ridge"
@@ -76,7 +77,7 @@ class Relaxation:
         u = np.where(outside, 0.0, u).astype(self.problem.dtype)
         value, gradient = float(self.problem.value(u)), np.asarray(self.problem.gradient(u), np.float64)
         value_error, error = self.problem.rounding(u)
-        u, D, k = u.astype(np.float64), self._D, self.k - int(np.count_nonzero(inside))
+        u, D, k = u.astype(np.float64), self.curvature, self.k - int(np.count_nonzero(inside))
         g = gradient - D * u
         error = error + 2 * EPS * (np.abs(gradient) + D * np.abs(u))
         t = (np.abs(g) + error) ** 2 / D * (1 + 4 * EPS)
@@ -99,7 +100,7 @@ class Relaxation:
         if k <= 0 or np.count_nonzero(free) <= k:
             u, _ = self.problem.minimise_on(inside | free if k > 0 else inside, None if near is None else near.u)
             return self.bound(u, inside, outside)
-        t = self.slope**2 / self._D if near is None else near.t
+        t = self.slope**2 / self.curvature if near is None else near.t
         chosen = inside | _top(np.where(free, t, -1.0), free, self._width(k, free))
         best: Bound | None = None
         for _ in range(ROUNDS):
@@ -124,7 +125,7 @@ class Relaxation:
     ) -> tuple[Bound, float]:
         """The bound at the relaxed minimiser on the coordinates C, and what it would be if there were no others."""
         start = np.zeros(C.size) if near is None or self.quadratic else near.u[C]
-        w, local = relaxed_minimiser(self._model(C), self._D[C], inside[C], k, target, start)
+        w, local = relaxed_minimiser(self._model(C), self.curvature[C], inside[C], k, target, start)
         u = np.zeros(self.p)
         u[C] = w
         return self.bound(u, inside, outside), local

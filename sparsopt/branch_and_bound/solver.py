@@ -23,7 +23,7 @@ from sparsopt.branch_and_bound.incumbent import Incumbent
 from sparsopt.branch_and_bound.leaps import leap
 from sparsopt.branch_and_bound.relaxation import Relaxation, capable
 from sparsopt.branch_and_bound.splitting import ENTIRE
-from sparsopt.branch_and_bound.tree import Node, best_first
+from sparsopt.branch_and_bound.tree import Node, best_first, dearest
 from sparsopt.result import Result, Status, Trace
 from sparsopt.state import Array
 
@@ -96,10 +96,10 @@ class BranchAndBound:
 def _grow(relaxation: Relaxation, found: Incumbent) -> tuple[float, bool]:
     """Searches; the lower bound on all of f, and whether nothing is open."""
     H, narrow = relaxation.H, relaxation.p <= NARROW
-    remaining = best_first(relaxation, found, FIRST if H is not None and narrow else math.inf)
-    bounds = [node.value for node in remaining]
     if H is not None and narrow:
-        bounds = [_finish(relaxation, H, node, found) for node in remaining]
+        bounds = [_finish(relaxation, H, node, found) for node in best_first(relaxation, found, FIRST, dearest)]
+    else:
+        bounds = [node.value for node in best_first(relaxation, found)]
     open_ = min(bounds, default=math.inf)
     return float(min(found.target, found.closed, open_)), open_ >= found.target
 
@@ -139,7 +139,7 @@ def _distinct(problem: Any) -> Array:
     zero = np.zeros(p, problem.dtype)
     H, c, error = problem.hessian_block(everything), np.asarray(problem.gradient(zero)), problem.rounding(zero)[1]
     h = np.asarray(problem.curvature())
-    same = H**2 >= (1 - EQUAL) * h * h[:, None]
+    same = (1 - EQUAL) * h * h[:, None] <= H**2
     same &= (h > 0) & (h[:, None] > 0)
     kept: list[int] = []
     for j in np.flatnonzero((h > 0) | (np.abs(c) > error)):

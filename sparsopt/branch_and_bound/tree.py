@@ -1,8 +1,8 @@
 """Best-first search with the bound of `relaxation` at every node.
 
 A node is a pair of masks: coordinates that are in, coordinates that are out. Its bound also says which of the others
-must be in or out (screening), and which support looks best (a new incumbent, perhaps); what is left is split on the
-free coordinate of largest t = g^2 / D, whose absence costs most.
+must be in or out (screening), and which support looks best (a new incumbent, perhaps); what is left is split on one
+free coordinate.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +19,9 @@ from sparsopt.branch_and_bound.incumbent import Incumbent
 from sparsopt.branch_and_bound.relaxation import Bound, Relaxation
 from sparsopt.branch_and_bound.splitting import Flags
 
-__all__ = ["Node", "best_first"]
+__all__ = ["Node", "best_first", "dearest", "undecided"]
+
+Split = Callable[[Relaxation, Bound, Flags, Flags], int]
 
 
 @dataclass(frozen=True, order=True)
@@ -32,7 +35,24 @@ class Node:
     outside: Flags = field(compare=False)
 
 
-def best_first(relaxation: Relaxation, found: Incumbent, most: float = math.inf) -> list[Node]:
+def dearest(relaxation: Relaxation, bound: Bound, inside: Flags, free: Flags) -> int:
+    """The free coordinate of largest t, whose absence costs most: one child is often closed at once."""
+    return int(np.argmax(np.where(free, bound.t, -1.0)))
+
+
+def undecided(relaxation: Relaxation, bound: Bound, inside: Flags, free: Flags) -> int:
+    """The free coordinate that the relaxation takes by half: at its minimiser z_j^2 = min(D_j u_j^2 / t_(k), 1)."""
+    places = relaxation.k - int(np.count_nonzero(inside))
+    level = float(np.sort(bound.t[free])[-min(places, np.count_nonzero(free))]) if places > 0 else 1.0
+    z = np.sqrt(relaxation.curvature * bound.u**2 / max(level, 1e-300))
+    distance = np.where(free, np.abs(np.minimum(z, 1.0) - 0.5), np.inf)
+    nearest = distance <= distance.min() * (1 + 1e-9)
+    return int(np.argmax(np.where(nearest, bound.t, -1.0)))
+
+
+def best_first(
+    relaxation: Relaxation, found: Incumbent, most: float = math.inf, split: Split = undecided
+) -> list[Node]:
     """Splits until nothing is open, `most` nodes were made, or `found` is spent; returns what is open.
 
     Improves `found`, and closes in it what is done with.
@@ -50,7 +70,7 @@ def best_first(relaxation: Relaxation, found: Incumbent, most: float = math.inf)
         if not free.any():
             _visit(relaxation, found, heap, inside, outside, node.bound, next(numbers))
             continue
-        j = int(np.argmax(np.where(free, node.bound.t, -1.0)))
+        j = split(relaxation, node.bound, inside, free)
         within, without = inside.copy(), outside.copy()
         within[j] = without[j] = True
         _visit(relaxation, found, heap, within, outside, node.bound, next(numbers))
