@@ -40,7 +40,7 @@ class Paper:
     def table(self, title: str, caption: str, columns: Sequence[str], words: Sequence[str]) -> Table:
         table = Table(title=title, caption=caption, box=self.shape, title_justify="left", caption_justify="left")
         for name in columns:
-            table.add_column(name, justify="left" if name in words else "right", no_wrap=name == "method")
+            table.add_column(name, justify="left" if name in words else "right", no_wrap=name in words)
         return table
 
 
