@@ -1,12 +1,14 @@
-"""The command line: fit a sparse model to a file, list the methods, and the subset-sum tools.
+"""The command line: fit a sparse model to a file, list the methods, try the theorems, and the subset-sum tools.
 
     python -m sparsopt fit diabetes.csv --target y --k 5
     python -m sparsopt fit genes.npz --target y --k 10 --loss logistic --ridge 0.001
     python -m sparsopt methods
+    python -m sparsopt verify --instances 1000 --seed 1
     python -m sparsopt subset-sum --help
 
-A CSV file has a header and one number a cell. An NPZ file holds the matrix X, the target under its name, and, if the
-columns have any, their `names`. Bad input ends with one line on the error stream and exit code 2.
+A CSV file has a header and one number a cell. An NPZ file holds the matrix X, the target under its name, and, if
+the columns have any, their `names`. Bad input ends with one line on the error stream and exit code 2; `verify`
+exits with 1 if a theorem was violated.
 """
 
 from __future__ import annotations
@@ -30,22 +32,21 @@ Table = tuple[NDArray[Any], NDArray[Any], list[str]]  # X (n, p), y (n,), p name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit code is 0, or 2 for input that makes no sense."""
+    """Runs one command; the exit code is 0, 1 for a theorem that does not hold, or 2 for input that makes no sense."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words[:1] == ["subset-sum"]:
             return _subset_sum(words[1:])
         options = _parser().parse_args(words)
-        options.command(options)
+        return options.command(options) or 0
     except SparsoptError as error:
         print(f"sparsopt: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sparsopt", description="Sparse-constrained optimisation.")
-    commands = parser.add_subparsers(required=True, metavar="fit | methods | subset-sum")
+    commands = parser.add_subparsers(required=True, metavar="fit | methods | verify | subset-sum")
     fit = commands.add_parser("fit", help="the best model with at most k non-zero coefficients, for a CSV or NPZ file")
     fit.add_argument("file", type=Path)
     fit.add_argument("--target", required=True, metavar="NAME", help="the column (CSV) or array (NPZ) to explain")
@@ -56,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--seed", default=0, type=int)
     fit.set_defaults(command=_fit)
     commands.add_parser("methods", help="the methods by name").set_defaults(command=_methods)
+    verify = commands.add_parser("verify", help="every theorem on random instances: violations and tightest slack")
+    verify.add_argument("--instances", default=200, type=int, help="of each theorem (default: 200, some 10 seconds)")
+    verify.add_argument("--seed", default=0, type=int)
+    verify.set_defaults(command=_verify)
     commands.add_parser("subset-sum", help="solvers and theorem checks for random subset sums", add_help=False)
     return parser
 
@@ -177,6 +182,16 @@ def _methods(options: argparse.Namespace) -> None:
     width = max(map(len, table))
     for name, line in table.items():
         print(f"{name:<{width}}  {line}")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from sparsopt.guarantees.verification import table, verify
+
+    if options.instances < 1 or options.seed < 0:
+        raise InvalidInput("verify: --instances must be at least 1 and --seed at least 0")
+    rows = verify(options.instances, options.seed)
+    print(table(rows))
+    return 1 if any(row.violations for row in rows) else 0
 
 
 def _subset_sum(words: list[str]) -> int:

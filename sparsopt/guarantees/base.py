@@ -1,0 +1,277 @@
+"""What all theorems share: verdicts, the constants of a problem, variations of a method, observed runs.
+
+>>> from sparsopt.problems import Quadratic
+>>> problem = Quadratic(np.diag([1.0, 2.0, 4.0]), np.ones(3))
+>>> constants = Constants(problem, Setting())
+>>> constants.smoothness(1), constants.strong_convexity(np.array([False, True, True]))
+(4.0, 2.0)
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsopt import support as sp
+from sparsopt.fits import Exact
+from sparsopt.method import Method, Phase, Stage, run
+from sparsopt.moves import Gradient, Score
+from sparsopt.result import Result
+from sparsopt.state import Array, Mask, State
+from sparsopt.support import Elements, Groups, Structure
+
+__all__ = ["Constants", "Given", "Observed", "Proof", "Setting", "Theorem", "Verdict", "Weak", "observe"]
+
+ROUNDING = 1e-9  # of the numbers that a promise is made of
+MOST_PAIRS = 500  # groups up to this number are looked at in pairs
+
+
+class Proof(enum.Enum):
+    """How a theorem is known."""
+
+    DERIVED = "derived here, the proof is in the docstring"
+    READ = "read in the source"
+    RECALLED = "recalled, not checked against the source: reported, never a gate"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """achieved <= promised, up to `rounding`; of many steps the one that comes closest.
+
+    equality: achieved = promised, up to `rounding`.
+    """
+
+    theorem: str
+    statement: str
+    source: str
+    proof: Proof
+    promised: float
+    achieved: float
+    rounding: float = 0.0
+    equality: bool = False
+
+    @property
+    def slack(self) -> float:
+        """promised - achieved."""
+        return self.promised - self.achieved
+
+    @property
+    def ratio(self) -> float:
+        """achieved / promised: 1 where the bound is tight."""
+        return self.achieved / self.promised if self.promised > 0 else 0.0
+
+    @property
+    def holds(self) -> bool:
+        within = self.slack >= -self.rounding
+        return within and (not self.equality or self.slack <= self.rounding)
+
+    @property
+    def violated(self) -> bool:
+        """Whether this is a defect: a theorem that is only recalled cannot be violated."""
+        return not self.holds and self.proof is not Proof.RECALLED
+
+
+# ---- variations ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weak:
+    """A score known up to a factor: |g_j| u_j with u_j in [tau, 1], so the largest is at least tau max |g|."""
+
+    tau: float
+    seed: int = 0
+    by: Score = Gradient()
+    autonomous = False  # other factors in another round
+
+    def __call__(self, f: Any, state: State) -> Array:
+        u = np.random.default_rng([self.seed, *state.key]).uniform(self.tau, 1.0, f.layout.n)
+        return self.by(f, state) * u
+
+
+@dataclass(frozen=True)
+class Protected:
+    """A score that is infinite on some coordinates: they are never the worst."""
+
+    members: tuple[int, ...]
+    by: Score
+
+    def __call__(self, f: Any, state: State) -> Array:
+        score = np.array(self.by(f, state), dtype=float)
+        score[list(self.members)] = np.inf
+        return score
+
+
+@dataclass(frozen=True)
+class Given:
+    """A move to one fixed support."""
+
+    members: tuple[int, ...]
+
+    def __call__(self, f: Any, state: State) -> Mask:
+        return np.isin(np.arange(f.layout.n), self.members)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a theorem is stated for: coordinates or groups, a preselected set, an exact or a weak oracle.
+
+    labels: a group number a coordinate (None: each is its own). preselected: coordinates that are in from the start
+    and stay. tau: the chosen |g_j| is at least tau max |g|.
+    """
+
+    labels: tuple[int, ...] | None = None
+    preselected: tuple[int, ...] = ()
+    tau: float = 1.0
+    seed: int = 0
+
+    @property
+    def structure(self) -> Structure:
+        return Elements() if self.labels is None else Groups(self.labels)
+
+    @property
+    def into(self) -> Score:
+        """|g_j|, exactly or nearly. A group's norm is then known up to the same factor."""
+        return Gradient() if self.tau == 1.0 else Weak(self.tau, self.seed)
+
+    def group_of(self, p: int) -> Array:
+        return np.arange(p) if self.labels is None else np.asarray(self.labels)
+
+    def units(self, support: Mask) -> int:
+        """Coordinates, or groups, with a member in the support."""
+        return len(np.unique(self.group_of(len(support))[support]))
+
+    def norms(self, v: Array) -> Array:
+        """|v_G| for each group."""
+        return sp.group_norms(v, self.group_of(len(v)))
+
+    def start(self) -> tuple[Stage, ...]:
+        """The stage that puts the preselected coordinates in and fits them; none without any."""
+        return () if not self.preselected else (Stage((Phase(Given(self.preselected), Exact()),)),)
+
+
+class Constants:
+    """Smoothness and strong convexity of f on the sets that a theorem talks about.
+
+    For quadratics and least squares they are eigenvalues of blocks of the Hessian; otherwise what
+    `problem.smoothness(r)` and `problem.strong_convexity(r)` promise for all supports of r coordinates: sound, and
+    larger and smaller.
+    """
+
+    def __init__(self, problem: Any, setting: Setting) -> None:
+        self.problem, self.setting = problem, setting
+        labels = setting.group_of(problem.layout.n)
+        self.groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        self.quadratic = hasattr(problem, "hessian_block")
+
+    def smoothness(self, units: int) -> float:
+        """beta: f is that smooth along every union of `units` (1 or 2) groups."""
+        units = min(units, len(self.groups))
+        size = sum(sorted((len(group) for group in self.groups), reverse=True)[:units])
+        if size == 1:
+            return float(np.max(self.problem.curvature()))
+        if not self.quadratic or math.comb(len(self.groups), units) > MOST_PAIRS * MOST_PAIRS / 2:
+            return float(self.problem.smoothness(size))
+        unions = itertools.combinations(self.groups, units)
+        return max(self._spectrum(np.concatenate(union))[1] for union in unions)
+
+    def strong_convexity(self, support: Mask) -> float:
+        """lambda of f restricted to this support, not below 0."""
+        if not support.any():
+            return math.inf
+        if not self.quadratic:
+            return max(float(self.problem.strong_convexity(int(support.sum()))), 0.0)
+        return max(self._spectrum(np.flatnonzero(support))[0], 0.0)
+
+    def _spectrum(self, indices: Array) -> tuple[float, float]:
+        """Extreme eigenvalues of the block, moved outwards by their rounding."""
+        values = np.linalg.eigvalsh(self.problem.hessian_block(indices))
+        slack = 1e-14 * len(values) * abs(values[-1])
+        return float(values[0] - slack), float(values[-1] + slack)
+
+
+# ---- runs ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """A run with the state after every round, the start included."""
+
+    problem: Any
+    method: Method
+    states: tuple[State, ...]
+    result: Result
+    setting: Setting = field(default_factory=Setting)
+
+    @cached_property
+    def values(self) -> tuple[float, ...]:
+        """f at each of the states."""
+        return tuple(float(self.problem.value(state.x)) for state in self.states)
+
+    @cached_property
+    def constants(self) -> Constants:
+        return Constants(self.problem, self.setting)
+
+    @cached_property
+    def scale(self) -> float:
+        """What rounding is relative to."""
+        return max(abs(value) for value in self.values)
+
+
+def observe(problem: Any, method: Method, seed: int = 0, setting: Setting = Setting(), start: Any = None) -> Observed:
+    """Run the method and keep the state after every round."""
+    first = problem.start(seed) if start is None else start
+    states = [first]
+
+    def save(state: State, _: Any) -> None:
+        if state.phase == 0 and not state.inner:
+            states.append(state)
+
+    result = run(method, problem, first, save=save)
+    return Observed(problem, method, tuple(states), result, setting)
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """A statement with constants. claim: multiplies the promised progress; above 1 the statement is false, which is how
+    the tests see that a check can fail."""
+
+    claim: float = 1.0
+    name: ClassVar[str] = ""
+    statement: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    proof: ClassVar[Proof] = Proof.DERIVED
+
+    def instance(self, seed: int) -> Verdict | None:
+        """A random small instance, run and checked; None where the assumptions are not met."""
+        raise NotImplementedError
+
+    def about(self, method: Any) -> bool:
+        """Whether a method is one that the theorem speaks of."""
+        return False
+
+    def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
+        """The best that is promised for a run by comparison with any of the targets; None: nothing is."""
+        return None
+
+    def remark(self, observed: Observed) -> str:
+        """What to say where nothing is promised."""
+        return "its assumptions are not met here, so nothing is promised"
+
+    def verdict(self, promised: float, achieved: float, rounding: float, **more: Any) -> Verdict:
+        return Verdict(self.name, self.statement, self.source, self.proof, promised, achieved, rounding, **more)
+
+    def closest(self, steps: Sequence[tuple[float, float, float]]) -> Verdict | None:
+        """The verdict of the step (promised, achieved, rounding) that comes closest to breaking its promise."""
+        if not steps:
+            return None
+        promised, achieved, rounding = min(
+            steps, key=lambda step: (step[0] - step[1] + step[2]) / (abs(step[0]) + step[2] + 1e-300)
+        )
+        return self.verdict(promised, achieved, rounding)

@@ -1,0 +1,105 @@
+"""What was promised for a result on one's own data, what was achieved, and the slack between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparsopt import support as sp
+from sparsopt.guarantees.base import Verdict, observe
+from sparsopt.guarantees.verification import THEOREMS
+from sparsopt.result import Result
+from sparsopt.state import Array
+
+__all__ = ["Bracket", "Report", "report"]
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """An interval that holds a restricted eigenvalue: a proved bound on one side, one that occurs on the other."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.low:.4g}" if self.high - self.low <= 1e-9 * abs(self.high) else f"[{self.low:.4g}, {self.high:.4g}]"
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """Constants of the problem as intervals, and a verdict for each theorem that promises something. Print it."""
+
+    method: str
+    size: int
+    smoothness: Bracket
+    strong_convexity: Bracket
+    verdicts: tuple[Verdict, ...]
+    silent: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no theorem is violated."""
+        return not any(verdict.violated for verdict in self.verdicts)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.method}, |S| = {self.size}",
+            f"on {self.size} coordinates: smoothness {self.smoothness}, strong convexity {self.strong_convexity}",
+        ]
+        for verdict in self.verdicts:
+            lines += [
+                f"{verdict.theorem:4} {verdict.statement}",
+                f"     promised <= {verdict.promised:.8g}, achieved {verdict.achieved:.8g}, slack {verdict.slack:.3g}"
+                f"{'' if verdict.holds else '  VIOLATED'}",
+                f"     {verdict.source}; {verdict.proof.value}",
+            ]
+        if not self.verdicts:
+            lines.append("no theorem promises anything for this method on this problem")
+        lines += [f"     {line}" for line in self.silent]
+        return "\n".join(lines)
+
+
+def report(problem: Any, result: Result, targets: Sequence[Array] = ()) -> Report:
+    """For each theorem about the result's method: what it promises here, by comparison with sparse targets.
+
+    The method is run once more to see its rounds (T6a looks at each of them). targets: vectors (p,) to compare
+    with; by default the minimisers on the s largest coordinates of the result, s = 1..|S|, and the minimiser on all
+    coordinates. Constants are exact where the problem can enumerate, else sound bounds, which promise less.
+    """
+    compared = list(targets) or _targets(problem, result)
+    about = [theorem for theorem in THEOREMS if theorem.about(result.method)]
+    verdicts, silent = [], []
+    for theorem in about:
+        observed = observe(problem, result.method, result.state.seed)
+        verdict = theorem.promise(observed, compared)
+        if verdict is None:
+            silent.append(f"{theorem.name}: {theorem.remark(observed)}")
+        else:
+            verdicts.append(verdict)
+    size = max(sp.count(result.support), 1)
+    name = getattr(result.method, "name", type(result.method).__name__)
+    return Report(name, sp.count(result.support), *_brackets(problem, result, size), tuple(verdicts), tuple(silent))
+
+
+def _targets(problem: Any, result: Result) -> list[Array]:
+    order = np.argsort(-np.abs(result.x), kind="stable")[: sp.count(result.support)]
+    supports = [np.isin(np.arange(problem.layout.n), order[:s]) for s in range(1, len(order) + 1)]
+    return [problem.minimise_on(support, None)[0] for support in [*supports, np.ones(problem.layout.n, dtype=bool)]]
+
+
+def _brackets(problem: Any, result: Result, size: int) -> tuple[Bracket, Bracket]:
+    """Bounds for all supports of this size; the other ends occur on the result's own."""
+    bound, floor = float(problem.smoothness(size)), float(problem.strong_convexity(size))
+    S = np.flatnonzero(result.support)
+    if not S.size:
+        return Bracket(0.0, bound), Bracket(floor, bound)
+    blocks = np.stack(
+        [problem.hessian_product(result.x, e)[S] for e in np.eye(problem.layout.n, dtype=problem.dtype)[S]]
+    )
+    values = np.linalg.eigvalsh((blocks + blocks.T) / 2)
+    return Bracket(min(float(values[-1]), bound), bound), Bracket(floor, max(float(values[0]), floor))

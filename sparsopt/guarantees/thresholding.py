@@ -1,0 +1,168 @@
+"""Hard thresholding: how far it is from a projection, and what iterating it promises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsopt import catalogue
+from sparsopt import support as sp
+from sparsopt.fits import GradientSteps, InverseSmoothness, Restrict
+from sparsopt.guarantees import draws
+from sparsopt.guarantees.base import ROUNDING, Observed, Proof, Theorem, Verdict, observe
+from sparsopt.moves import Everything, Keep
+from sparsopt.state import Array
+
+__all__ = ["HardThresholding", "ThresholdingDescent", "ThresholdingRate"]
+
+
+@dataclass(frozen=True)
+class HardThresholding(Theorem):
+    """|H_k(b) - x|^2 <= nu |b - x|^2 for every x with K <= k non-zeros among d:
+
+    nu = 1 + (rho + sqrt((4 + rho) rho))/2, rho = r / (k - K + r), r = min(K, d - k); tight.
+
+    Proof. S = the k largest of b; A = the support of x (padded to K) without S, a = |A| <= r; B = S without that
+    support, |B| = k - K + a. Parts of b - x elsewhere only help: the ratio is at most (|b_B|^2 + |x_A|^2) /
+    (|b_B|^2 + |(b-x)_A|^2). No |b_j| in A exceeds one in B, so |b_A|^2 <= (a / (k - K + a)) |b_B|^2 <= rho |b_B|^2.
+    With u = |b_B| and t = |x_A| the ratio is at most (u^2 + t^2) / (u^2 + (t - sqrt(rho) u)^2): the inverse of the
+    smaller eigenvalue of [[1 + rho, -sqrt(rho)], [-sqrt(rho), 1]], whose determinant is 1 and trace 2 + rho. That
+    is nu.
+    """
+
+    name: ClassVar[str] = "T7"
+    statement: ClassVar[str] = "hard thresholding: |H_k(b) - x|^2 <= nu |b - x|^2"
+    source: ClassVar[str] = "Shen, Li (2018), A tight bound of hard thresholding; derived here"
+
+    def bound(self, k: int, K: int, d: int) -> float:
+        """nu."""
+        r = min(K, d - k)
+        rho = r / (k - K + r) if r else 0.0
+        return 1 + (rho + math.sqrt((4 + rho) * rho)) / 2
+
+    def instance(self, seed: int) -> Verdict | None:
+        random = np.random.default_rng([7, seed])
+        d = int(random.integers(2, 9))
+        k = int(random.integers(1, d))
+        K = int(random.integers(1, k + 1))
+        b, x = random.standard_normal(d), np.zeros(d)
+        if random.random() < 0.5:  # nearly equal weights, and x where b is not selected: close to tight
+            b = random.choice([-1.0, 1.0], d) * random.uniform(0.97, 1.0, d)
+        order = np.argsort(np.abs(b))
+        place = order[:K] if random.random() < 0.7 else random.choice(d, K, replace=False)
+        x[place] = b[place] * random.choice([1.0, 1.618, 2.0]) + 0.01 * random.standard_normal(K)
+        return self.check(b, x, k)
+
+    def check(self, b: Array, x: Array, k: int) -> Verdict:
+        """For one b (d,) and one k-sparse x (d,)."""
+        kept = sp.restrict(b, sp.top(np.abs(b), k))
+        nu = 1 + (self.bound(k, int(np.count_nonzero(x)), len(b)) - 1) / self.claim
+        far = sp.square_norm(b - x)
+        return self.verdict(nu * far, sp.square_norm(kept - x), ROUNDING * (far + sp.square_norm(b)))
+
+
+class _Iterated(Theorem):
+    """What the theorems on iterative hard thresholding share."""
+
+    def about(self, method: Any) -> bool:
+        stages = getattr(method, "stages", ())
+        phases = stages[0].phases if len(stages) == 1 else ()
+        return (
+            len(phases) == 2
+            and isinstance(phases[0].move, Everything)
+            and isinstance(phases[0].fit, GradientSteps)
+            and phases[0].fit.steps == 1
+            and isinstance(phases[0].fit.step_size, (float, InverseSmoothness))
+            and isinstance(phases[1].move, Keep)
+            and isinstance(phases[1].move.k, int)
+            and isinstance(phases[1].fit, Restrict)
+        )
+
+    def step(self, observed: Observed) -> float:
+        size = observed.method.stages[0].phases[0].fit.step_size  # type: ignore[union-attr]
+        return size.factor / observed.problem.smoothness() if isinstance(size, InverseSmoothness) else float(size)
+
+    def size(self, observed: Observed) -> int:
+        return int(observed.method.stages[0].phases[1].move.k)  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True)
+class ThresholdingDescent(_Iterated):
+    """Step 1/L with L > l, l the smoothness along 2k coordinates: |dx|^2 <= 2 (f - f+) / (L - l) in every round.
+
+    So M rounds contain one with |dx|^2 <= 2 (f_0 - min f) / (M (L - l)). Proof. x+ minimises g'd + (L/2) |d|^2 among
+    d = y - x with k-sparse y, and d = 0 is one of them: g'dx <= -(L/2) |dx|^2. dx has at most 2k non-zeros, so
+    f+ <= f + g'dx + (l/2) |dx|^2 <= f - ((L - l)/2) |dx|^2.
+    """
+
+    name: ClassVar[str] = "T6a"
+    statement: ClassVar[str] = "iterative hard thresholding, step 1/L: f falls by (L - l)/2 |dx|^2 a round"
+    source: ClassVar[str] = "Blumensath, Davies (2008); Bertsimas, King, Mazumder (2016); derived here"
+
+    def instance(self, seed: int) -> Verdict | None:
+        random = np.random.default_rng([6, seed])
+        f = draws.problem(random, most=1e3)
+        method = catalogue.iht(
+            int(random.integers(1, 6)), InverseSmoothness(float(random.uniform(0.1, 0.99))), rounds=20
+        )
+        return self.check(observe(f, method))
+
+    def check(self, observed: Observed) -> Verdict | None:
+        """Every round of the run."""
+        f, k = observed.problem, self.size(observed)
+        excess = 1 / self.step(observed) - float(f.smoothness(min(2 * k, f.layout.n)))
+        if excess <= 0:
+            return None
+        steps = []
+        for (before, high), (after, low) in pairwise(zip(observed.states, observed.values, strict=True)):
+            moved = excess / 2 * sp.square_norm(after.x - before.x) * self.claim
+            steps.append((high - low, moved, ROUNDING * observed.scale))
+        return self.closest(steps)
+
+    def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
+        """All rounds together: (L - l)/2 sum of |dx|^2 <= f_0 - f."""
+        f, size = observed.problem, min(2 * self.size(observed), observed.problem.layout.n)
+        excess = 1 / self.step(observed) - float(f.smoothness(size))
+        if excess <= 0:
+            return None
+        moved = sum(sp.square_norm(after.x - before.x) for before, after in pairwise(observed.states))
+        fall = observed.values[0] - observed.values[-1]
+        return self.verdict(fall, excess / 2 * moved * self.claim, ROUNDING * observed.scale * len(observed.states))
+
+
+@dataclass(frozen=True)
+class ThresholdingRate(_Iterated):
+    """k >= 32 kappa^2 s, step 2/(3L): f <= f(w) + eps after O(kappa log(D_0 / eps)) rounds.
+
+    The constant of the O is not known here: what is checked is f <= f(w) once rounds stop changing anything.
+    """
+
+    name: ClassVar[str] = "T12"
+    statement: ClassVar[str] = "iterative hard thresholding, k >= 32 kappa^2 s, step 2/(3L): f reaches f(w)"
+    source: ClassVar[str] = "Jain, Tewari, Kar (2014), recalled"
+    proof: ClassVar[Proof] = Proof.RECALLED
+
+    def instance(self, seed: int) -> Verdict | None:
+        random = np.random.default_rng([12, seed])
+        f = draws.quadratic(random, 40, float(random.uniform(1.0, 1.03)))
+        observed = observe(f, catalogue.iht(36, InverseSmoothness(2 / 3), rounds=60))
+        w = f.minimise_on(sp.top(np.abs(f.c), 1), None)[0]
+        return self.check(observed, w)
+
+    def check(self, observed: Observed, target: Array) -> Verdict | None:
+        """The last round against a target (p,) that is sparse enough."""
+        f, k, s = observed.problem, self.size(observed), int(np.count_nonzero(target))
+        L, lam = float(f.smoothness(min(2 * k + s, f.layout.n))), float(f.strong_convexity(min(2 * k + s, f.layout.n)))
+        long = not math.isclose(self.step(observed) * L, 2 / 3, rel_tol=1e-6)
+        if lam <= 0 or long or k < 32 * (L / lam) ** 2 * s / self.claim**2:
+            return None
+        return self.verdict(float(f.value(target)), observed.values[-1], ROUNDING * observed.scale)
+
+    def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
+        found = [verdict for w in targets if (verdict := self.check(observed, w))]
+        return min(found, key=lambda verdict: verdict.promised, default=None)

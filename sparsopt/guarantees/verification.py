@@ -1,0 +1,65 @@
+"""All theorems on random instances: how often they apply, whether they hold, how close they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sparsopt.guarantees.base import Theorem, Verdict
+from sparsopt.guarantees.forward import FrankWolfeRate, FullyCorrectiveL1, FullyCorrectiveRate
+from sparsopt.guarantees.sampling import RandomisedIdentity
+from sparsopt.guarantees.swaps import ReplacementRate, ReplacementRecovery
+from sparsopt.guarantees.thresholding import HardThresholding, ThresholdingDescent, ThresholdingRate
+
+__all__ = ["THEOREMS", "Row", "table", "verify"]
+
+THEOREMS: tuple[Theorem, ...] = (
+    RandomisedIdentity(),
+    FullyCorrectiveRate(),
+    FullyCorrectiveL1(),
+    FrankWolfeRate(),
+    ReplacementRate(),
+    ReplacementRecovery(),
+    ThresholdingDescent(),
+    HardThresholding(),
+    ThresholdingRate(),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One theorem: instances tried, those that met its assumptions, violations, and the verdict that came closest."""
+
+    theorem: Theorem
+    instances: int
+    applied: int
+    violations: int
+    closest: Verdict | None
+
+
+def verify(instances: int = 100, seed: int = 0, theorems: Sequence[Theorem] = THEOREMS) -> list[Row]:
+    """Each theorem on `instances` random instances; instance i is a function of (seed, i)."""
+    return [_row(theorem, instances, seed) for theorem in theorems]
+
+
+def _row(theorem: Theorem, instances: int, seed: int) -> Row:
+    tried = (theorem.instance(seed * 1_000_000 + i) for i in range(instances))
+    verdicts = [verdict for verdict in tried if verdict is not None]
+    broken = [verdict for verdict in verdicts if verdict.violated]
+    meaningful = broken or [verdict for verdict in verdicts if verdict.promised > verdict.rounding]
+    closest = max(meaningful, key=lambda verdict: verdict.ratio, default=None)
+    return Row(theorem, instances, len(verdicts), len(broken), closest)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as text."""
+    lines = [f"{'':5} {'instances':>9} {'applied':>8} {'violations':>10} {'tightest':>9}  statement"]
+    for row in rows:
+        tightest = "-" if row.closest is None else f"{row.closest.ratio:.4f}"
+        how = "" if row.theorem.proof.name == "DERIVED" else f" [{row.theorem.proof.name.lower()}]"
+        lines.append(
+            f"{row.theorem.name:5} {row.instances:9} {row.applied:8} {row.violations:10} {tightest:>9}  "
+            f"{row.theorem.statement}{how}"
+        )
+    lines.append("tightest: the largest achieved / promised; 1 is a bound that is met with equality")
+    return "\n".join(lines)

@@ -1,0 +1,232 @@
+"""The theorem objects: never violated on random instances, able to fail, and right about a user's own results."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sparsopt
+from sparsopt import __main__ as command
+from sparsopt import catalogue, guarantees, hard_instances
+from sparsopt.fits import InverseSmoothness
+from sparsopt.guarantees import THEOREMS, Constants, Proof, Setting, Theorem, Verdict, draws, observe, report, verify
+from sparsopt.guarantees.swaps import scaled
+from sparsopt.guarantees.verification import table
+from sparsopt.moves import Gradient, Magnitude
+from sparsopt.problems import LeastSquares, Logistic, Quadratic
+from tests.conftest import scaled as examples
+
+SEEDS = st.integers(0, 10**6)
+NAMES = {theorem.name: theorem for theorem in THEOREMS}
+
+
+@given(st.sampled_from(sorted(NAMES)), SEEDS)
+@settings(max_examples=examples(250))
+def test_never_violated(name: str, seed: int) -> None:
+    verdict = NAMES[name].instance(seed)
+    assert verdict is None or (verdict.holds and not verdict.violated), verdict
+
+
+@pytest.mark.parametrize("theorem", THEOREMS, ids=lambda theorem: theorem.name)
+def test_says_what_it_is_and_applies_often_enough(theorem: Theorem) -> None:
+    row = verify(20, 7, [theorem])[0]
+    assert row.instances == 20 and row.violations == 0
+    assert row.applied >= {"T5": 2, "T5b": 1}.get(theorem.name, 20)
+    assert theorem.statement and theorem.source and theorem.__doc__
+    derived = theorem.proof is Proof.DERIVED
+    assert derived == (theorem.name != "T12") and derived == ("Proof." in theorem.__doc__)
+
+
+# ---- every check can fail ------------------------------------------------------------------------------------------
+
+
+FALSE = {"T1": 1.01, "T2": 1.5, "T3": 20.0, "T4": 10.0, "T5": 3.0, "T5b": 30.0, "T6a": 3.0, "T7": 1.2}
+
+
+@pytest.mark.parametrize(("name", "claim"), FALSE.items())
+def test_a_wrong_constant_is_caught(name: str, claim: float) -> None:
+    wrong = dataclasses.replace(NAMES[name], claim=claim)
+    assert any((verdict := wrong.instance(3_000_000 + i)) and verdict.violated for i in range(150))
+
+
+def test_what_is_only_recalled_is_no_gate() -> None:
+    f = Quadratic(np.eye(40), np.linspace(1, 2, 40))
+    theorem = NAMES["T12"]
+    observed = observe(f, catalogue.iht(36, InverseSmoothness(2 / 3), rounds=1))
+    verdict = theorem.check(observed, np.append(np.zeros(39), 2.0))  # type: ignore[attr-defined]
+    assert verdict is not None and verdict.holds
+    false = dataclasses.replace(verdict, achieved=verdict.promised + 1)
+    assert not false.holds and not false.violated
+    assert dataclasses.replace(false, proof=Proof.DERIVED).violated
+
+
+def test_verdicts() -> None:
+    verdict = Verdict("T", "a <= b", "", Proof.DERIVED, promised=2.0, achieved=1.0)
+    assert verdict.holds and verdict.slack == 1.0 and verdict.ratio == 0.5
+    assert not dataclasses.replace(verdict, equality=True).holds
+    assert dataclasses.replace(verdict, achieved=2.1, rounding=0.2).holds
+    assert dataclasses.replace(verdict, achieved=2.1).violated
+
+
+# ---- constants -----------------------------------------------------------------------------------------------------
+
+
+@given(SEEDS, st.booleans())
+@settings(max_examples=examples(30))
+def test_constants_bound_the_function(seed: int, grouped: bool) -> None:
+    """f between its quadratic bounds along unions of units, for every kind of problem."""
+    random = np.random.default_rng(seed)
+    f = draws.problem(random)
+    setting = Setting((0, 0, 1, 1, 1, 2)) if grouped else Setting()
+    constants, group = Constants(f, setting), setting.group_of(6)
+    for units in (1, 2):
+        chosen = np.isin(group, random.choice(np.unique(group), units, replace=False))
+        x, d = random.standard_normal(6), np.where(chosen, random.standard_normal(6), 0.0)
+        excess = f.value(x + d) - f.value(x) - f.gradient(x) @ d
+        assert excess <= constants.smoothness(units) / 2 * (d @ d) * (1 + 1e-9)
+        assert excess >= constants.strong_convexity(chosen) / 2 * (d @ d) * (1 - 1e-9)
+
+
+def test_constants_are_exact_for_quadratics() -> None:
+    H = np.array([[2.0, 0.5, 0.1], [0.5, 1.0, 0.0], [0.1, 0.0, 3.0]])
+    constants = Constants(Quadratic(H, np.ones(3)), Setting())
+    pairs = [np.linalg.eigvalsh(H[np.ix_(S, S)])[-1] for S in ([0, 1], [0, 2], [1, 2])]
+    assert constants.smoothness(1) == 3.0
+    assert constants.smoothness(2) == pytest.approx(max(pairs))
+    least = np.linalg.eigvalsh(H[:2, :2])[0]
+    assert constants.strong_convexity(np.array([True, True, False])) == pytest.approx(least)
+
+
+@given(SEEDS)
+@settings(max_examples=examples(20))
+def test_swaps_by_removal_are_swaps_by_magnitude_in_other_units(seed: int) -> None:
+    """Which is why `scaled` gives the constants for them."""
+    random = np.random.default_rng(seed)
+    f = draws.quadratic(random, 7, 20.0)
+    size = np.sqrt(f.curvature())
+    g = Quadratic(scaled(f).H, f.c / size)
+    assert np.allclose(g.curvature(), 1)
+    by_removal = observe(f, catalogue.replacement(3))
+    by_size = observe(g, catalogue.replacement(3, out=Magnitude(), into=Gradient(), start=catalogue.omp(3)))
+    assert np.array_equal(by_removal.result.support, by_size.result.support)
+    assert by_removal.values == pytest.approx(by_size.values)
+
+
+@given(SEEDS)
+@settings(max_examples=examples(20))
+def test_scaled_constants_bound_a_logistic_loss(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    X = random.standard_normal((30, 5)) * random.uniform(0.1, 3, 5)
+    f = Logistic(X, X[:, 0] + random.standard_normal(30) > 0, ridge=0.05)
+    size = np.sqrt(f.curvature())
+    H = f.hessian(random.standard_normal(5)) / np.outer(size, size)
+    values = np.linalg.eigvalsh(H[:2, :2])
+    assert values[-1] <= scaled(f).smoothness(2) * (1 + 1e-9)
+    assert values[0] >= scaled(f).strong_convexity(2) * (1 - 1e-9)
+
+
+# ---- variations ----------------------------------------------------------------------------------------------------
+
+
+def test_a_weak_oracle_is_as_weak_as_it_says() -> None:
+    f = draws.quadratic(np.random.default_rng(1), 6, 5.0)
+    setting = Setting(tau=0.5, seed=3)
+    g, weak = np.abs(f.gradient(np.zeros(6))), setting.into(f, f.start(0))
+    assert np.all(weak <= g) and np.all(weak >= 0.5 * g) and np.any(weak < 0.9 * g)
+
+
+def test_preselected_coordinates_stay_and_groups_are_whole() -> None:
+    setting = Setting(labels=(0, 0, 1, 1, 2, 2), preselected=(4, 5))
+    f = draws.quadratic(np.random.default_rng(2), 6, 5.0)
+    grown = observe(f, NAMES["T2"].method(1, setting), 0, setting)  # type: ignore[attr-defined]
+    start = np.array([1, 1, 0, 0, 1, 1], dtype=bool)
+    swapped = observe(f, NAMES["T5"].method(start, 5, setting), 0, setting)  # type: ignore[attr-defined]
+    for observed in (grown, swapped):
+        assert all(setting.units(state.support) * 2 == np.count_nonzero(state.support) for state in observed.states)
+        assert all(state.support[4:].all() for state in observed.states[1:])
+    assert len({state.support.tobytes() for state in swapped.states[1:]}) > 1
+
+
+def test_nu_at_its_tightest() -> None:
+    golden = (1 + math.sqrt(5)) / 2
+    verdict = NAMES["T7"].check(np.array([1.0, 1.0]), np.array([0.0, golden]), 1)  # type: ignore[attr-defined]
+    assert verdict.ratio == pytest.approx(1.0) and verdict.holds
+    assert NAMES["T7"].bound(1, 1, 2) == pytest.approx(1 + golden)  # type: ignore[attr-defined]
+
+
+# ---- a user's own result -------------------------------------------------------------------------------------------
+
+
+def users(kind: str) -> Any:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 20))
+    y = X[:, :3] @ [3.0, 2.0, 1.0] + 0.3 * rng.standard_normal(400)
+    return LeastSquares(X, y) if kind == "squares" else Logistic(X, y > 0, ridge=0.05)
+
+
+@pytest.mark.parametrize("kind", ["squares", "logistic"])
+@pytest.mark.parametrize(
+    ("method", "k", "names"),
+    [("omp", 5, "T2 T3"), ("replacement", 12, "T5"), ("frank-wolfe", 5, "T4"), ("iht", 5, "T6a"), ("htp", 5, "")],
+)
+def test_reports(kind: str, method: str, k: int, names: str) -> None:
+    f = users(kind)
+    result = sparsopt.solve(f, k, method)
+    found = report(f, result)
+    silent = {line.split(":")[0] for line in found.silent}
+    assert {verdict.theorem for verdict in found.verdicts} | silent >= set(names.split())
+    assert found.holds and all(verdict.slack >= -verdict.rounding for verdict in found.verdicts)
+    for bracket in (found.smoothness, found.strong_convexity):
+        assert bracket.low <= bracket.high
+    text = str(found)
+    for verdict in found.verdicts:
+        assert f"{verdict.promised:.8g}" in text and verdict.statement in text
+    if not names:
+        assert "no theorem promises anything" in text
+
+
+def test_a_report_of_replacement_on_good_data_promises_something() -> None:
+    f = users("squares")
+    found = report(f, sparsopt.solve(f, 12, "replacement"))
+    verdict = next(v for v in found.verdicts if v.theorem == "T5")
+    three = f.minimise_on(np.arange(20) < 3, None)[1]
+    assert verdict.promised <= three and verdict.achieved <= three
+
+
+def test_a_report_says_what_random_draws_cost() -> None:
+    f = users("squares")
+    found = report(f, sparsopt.solve(f, 5, "randomised"))
+    assert "on average over draws" in found.silent[0]
+
+
+def test_a_report_on_a_hard_instance_promises_little_and_holds() -> None:
+    hard = hard_instances.decoys(4)
+    found = report(hard.problem, sparsopt.solve(hard.problem, 4, "omp"), [np.where(hard.truth, 1.0, 0.0)])
+    assert found.holds and all(verdict.promised > hard.target for verdict in found.verdicts)
+
+
+# ---- all at once ---------------------------------------------------------------------------------------------------
+
+
+def test_verify_prints_a_table_and_its_exit_code_tells(capsys: Any, monkeypatch: Any) -> None:
+    assert command.main(["verify", "--instances", "3", "--seed", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert all(theorem.statement in printed for theorem in THEOREMS) and "[recalled]" in printed
+    false = (dataclasses.replace(NAMES["T1"], claim=2.0),)
+    rows = verify(3, 1, false)
+    assert rows[0].violations == 3 and rows[0].closest is not None and "3" in table(rows)
+    monkeypatch.setattr("sparsopt.guarantees.verification.verify", lambda *_: rows)
+    assert command.main(["verify", "--instances", "3"]) == 1
+    assert command.main(["verify", "--instances", "0"]) == 2
+
+
+def test_instances_are_functions_of_the_seed() -> None:
+    assert verify(3, 5, [guarantees.FullyCorrectiveRate()]) == verify(3, 5, [guarantees.FullyCorrectiveRate()])
+    first, second = (verify(3, seed, [guarantees.FullyCorrectiveL1()])[0].closest for seed in (1, 2))
+    assert first != second
