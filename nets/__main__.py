@@ -127,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0, 2 for an error, 130 after Ctrl-C."""
     import tyro
 
-    command: Any = tyro.cli(Methods | Train | Prune | StrongTicket, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
+    commands = Methods | Train | Prune | StrongTicket
+    command: Any = tyro.cli(commands, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
     try:
         command()
     except SparsoptError as error:

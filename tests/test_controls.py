@@ -45,6 +45,13 @@ def test_fresh_weights_are_a_function_of_the_seed_for_every_module(name: str) ->
         assert 0.5 < a.std() / b.std() < 2, f"{block}: drawn at another scale"
 
 
+def test_wholes_are_reset_after_their_parts() -> None:
+    """As when they were built: attention sets the bias of its output layer, a linear layer, to zero."""
+    world = network("attention")
+    fresh = dict(world.weights.blocks_of_rest(world.fresh(1).slots["rest"]))
+    assert not fresh["attention.out_proj.bias"].any() and fresh["head.bias"].any()
+
+
 def test_a_builder_is_asked_for_its_own_first_weights() -> None:
     world = Network(lambda seed: module("residual", seed % 1000), blobs(), recipe=MOMENTUM)
     assert torch.equal(world.fresh(7).x, world.start(7).x)

@@ -409,3 +409,51 @@ def test_an_engine_never_touches_the_module() -> None:
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), before.values(), strict=True))
     assert [p.grad for p in model.parameters()] == grads == [None] * len(grads) and model.training
     assert Engine(model, world.weights, world.device).model is not model
+
+
+# ---- clocks and engines --------------------------------------------------------------------------------------------
+
+
+def asked(world: Network) -> list[int]:
+    """The steps whose batches a world is asked for, in order."""
+    steps: list[int] = []
+
+    class Recording(Batches):
+        def at(self, step: int) -> Any:
+            steps.append(step)
+            return super().at(step)
+
+    world.batches = Recording
+    return steps
+
+
+def test_no_batch_is_seen_twice_whatever_is_rewound() -> None:
+    """Batches are keyed by what was ever trained, so that retraining has a new order, as in the public codes."""
+    world = network()
+    steps = asked(world)
+    run(METHODS["imp-rewind"](plan_of(world, steps=40)), world, world.start(0))
+    assert steps == list(range(len(steps))) and len(steps) > 300
+
+
+def test_data_seed_is_the_seed_of_the_batches_alone() -> None:
+    """Instability analysis: the same start, another order; and the same order for another start."""
+    worlds = [network(data_seed=seed) for seed in (5, 5, 6)]
+    states = [run(static(5), world, world.start(seed)).state for world, seed in zip(worlds, (0, 1, 0), strict=True)]
+    assert torch.equal(states[0].x, states[1].x) and not torch.equal(states[0].x, states[2].x)
+
+
+def test_an_engine_that_went_through_a_gate_is_as_new() -> None:
+    """Training, values and gradients after it do not depend on what the engine did before."""
+    world = network()
+    method = Method("static", (Stage((Phase(Choose(60), Train(5, MOMENTUM)),)),))
+    gated = rebuilt(method, lambda part: StraightThrough() if isinstance(part, Masked) else part)
+    both = Method("both", gated.stages + method.stages)
+    middle = run(gated, network(), world.start(0)).state
+    expected = run(method, network(), middle.but(stage=0)).state
+    assert difference(run(both, world, world.start(0)).state, expected, ("stage",)) == ""
+    used = network()
+    state = used.train(used.start(0).but(support=middle.support), MOMENTUM, StraightThrough(), 3, 3)
+    for x in (state.x, sp.restrict(state.x, state.support)):
+        assert used.at(state).value(x) == network().at(state).value(x)
+        used.train(state, MOMENTUM, StraightThrough(), 1, 3)
+        assert torch.equal(used.at(state).gradient(x), network().at(state).gradient(x))

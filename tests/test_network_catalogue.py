@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from nets.catalogue import METHODS, Plan, cost, within
 from nets.gates import StraightThrough
+from nets.recipe import Cosine
 from nets.training import Network, Train
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
@@ -144,6 +145,16 @@ def test_grown_weights_start_at_zero_with_no_momentum(method: str) -> None:
     assert grown > 20
 
 
+def test_the_module_of_a_state_is_masked_even_where_the_state_is_dense() -> None:
+    """In the middle of DPF x is the dense shadow."""
+    world = network()
+    _, seen = states(METHODS["dpf"](plan_of(world, 0.9, steps=30)), world)
+    state = seen[len(seen) // 2]
+    assert state.x[~state.support].any()
+    for block, mask in world.weights.blocks(state.support):
+        assert not world.module(state).get_parameter(block)[~mask].any()
+
+
 def test_dpf_weights_come_back_with_their_values() -> None:
     """The opposite on purpose: what DPF cuts off goes on training, and may return."""
     world = network()
@@ -168,6 +179,34 @@ def test_cost_is_what_the_docstring_says(method: str, T: int, sparsity: float) -
         assert total == (2 * T if plan.k < n else T)
     else:
         assert total == TRAININGS.get(method, lambda R: 1)(plan.rounds) * T
+
+
+@pytest.mark.parametrize(
+    "method, retrain",
+    [("imp", range(40)), ("lr-rewinding", range(40)), ("fine-tuning", [39] * 40), ("one-shot", range(40))],
+)
+def test_learning_rates_of_retraining(method: str, retrain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rewinding starts the schedule over, fine-tuning stays at its last rate."""
+    rates: list[float] = []
+    world = network("tied", dataclasses.replace(MOMENTUM, schedule=Cosine()))
+    rate = type(world.recipe).rate
+
+    def recorded(recipe: Any, clock: int, total: int) -> float:
+        rates.append(rate(recipe, clock, total))
+        return rates[-1]
+
+    monkeypatch.setattr(type(world.recipe), "rate", recorded)
+    run(METHODS[method](plan_of(world, 0.5, steps=40)), world, world.start(0))
+    once = [rate(world.recipe, t, 40) for t in range(40)]
+    again = [rate(world.recipe, t, 40) for t in retrain]
+    assert rates == once + again * (len(rates) // 40 - 1) and len(rates) > 40
+
+
+@pytest.mark.parametrize("T", [4, 8, 23, 100])
+def test_growth_trains_between_its_steps_where_there_is_time(T: int) -> None:
+    plan = Plan(Layout.single(1000), 200, T)
+    phases = [phase for stage in METHODS["growth"](plan).stages for phase in stage.phases]
+    assert all(phase.fit.steps > 0 for phase in phases if isinstance(phase.fit, Train))
 
 
 @every_method

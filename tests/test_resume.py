@@ -33,8 +33,8 @@ METHODS = {  # each has something of its own to lose: snapshots, a judge's memor
     "dpf": ("tied", ADAM),
     "growth": ("perceptron", MOMENTUM),
 }
+FILES = ["checkpoint.pt", "model.pt", "result.json", "run.json"]
 KILLS = {"nightly": 100}.get(PROFILE, 5) // len(METHODS)
-LONGEST = 0.35  # seconds after which a process is killed at the latest
 
 
 def one_run(method: str, folder: str) -> None:
@@ -65,39 +65,42 @@ def left_behind(folder: Path) -> tuple[Any, Any, Any]:
     return saved, result, torch.load(folder / "model.pt", weights_only=True)
 
 
-def until_finished(processes: Any, method: str, folder: Path, rng: random.Random, limit: int) -> int:
-    """Starts and kills processes; how many died before one came through. After `limit` deaths none is killed."""
-    died = 0
+def until_finished(processes: Any, method: str, folder: Path, moments: Iterator[float]) -> list[bool]:
+    """Starts and kills processes until one comes through; for each that died, whether it left a checkpoint.
+
+    moments: seconds after which each process is killed; afterwards none is.
+    """
+    died: list[bool] = []
     while True:
         process = processes.Process(target=one_run, args=(method, str(folder)))
         process.start()
-        process.join(rng.uniform(0.0, LONGEST) if died < limit else 120)
+        process.join(next(moments, 300))
         if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)
             process.join(60)
         if process.exitcode == 0:
             return died
         assert process.exitcode == -signal.SIGKILL, "it failed by itself"
-        died += 1
+        died.append((folder / "checkpoint.pt").exists())
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_run_ends_at_the_same_bits(processes: Any, tmp_path: Path, method: str) -> None:
-    rng = random.Random(f"{method} {KILLS} {time.time_ns() if PROFILE == 'nightly' else ''}")
-    assert until_finished(processes, method, tmp_path / "whole", rng, 0) == 0
+    rng = random.Random(f"{method} {time.time_ns() if PROFILE == 'nightly' else ''}")
+    began = time.monotonic()
+    assert until_finished(processes, method, tmp_path / "whole", iter(())) == []
+    length = time.monotonic() - began
     saved, result, model = left_behind(tmp_path / "whole")
-    died, run = 0, 0
-    while died < KILLS:
-        folder = tmp_path / f"killed {run}"
-        died, run = died + until_finished(processes, method, folder, rng, KILLS - died), run + 1
+    died: list[bool] = []
+    while len(died) < KILLS:
+        folder = tmp_path / f"killed {rng.random()}"
+        moments = (rng.uniform(0.0, 0.9) * length for _ in range(KILLS - len(died)))
+        died += until_finished(processes, method, folder, moments)
         saved_again, result_again, model_again = left_behind(folder)
         assert difference(saved_again.state, saved.state) == ""
         assert repr(saved_again.trace) == repr(saved.trace) and result_again == result
         for part in ("model", "masks"):
             assert all(torch.equal(model_again[part][name], value) for name, value in model[part].items())
-        assert sorted(path.name for path in folder.iterdir()) == [
-            "checkpoint.pt",
-            "model.pt",
-            "result.json",
-            "run.json",
-        ]
+        assert sorted(path.name for path in folder.iterdir()) == FILES
+    print(f"{method}: {len(died)} killed, {sum(died)} of them after a first checkpoint")
+    assert sum(died) >= KILLS // 4, "killed before they began"
