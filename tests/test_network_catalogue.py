@@ -117,6 +117,18 @@ def test_imp_resets_its_weights() -> None:
     assert not torch.equal(result.x[result.support], start.x[result.support])
 
 
+@pytest.mark.parametrize("method", ["random", "growth", "rigl", "set"])
+def test_random_masks_do_not_look_at_the_weights(method: str) -> None:
+    """Mistake 5: a "random" selection that takes the smallest weights. The first mask is one of the seed alone."""
+    world = network("residual")
+    start = world.start(0)
+    method_ = METHODS[method](plan_of(world, 0.5, steps=12))
+    masks = [states(method_, world, start.but(x=x))[1][0].support for x in (start.x, -start.x * 7, start.x.flip(0))]
+    assert torch.equal(masks[0], masks[1]) and torch.equal(masks[0], masks[2])
+    kept = start.x.abs()[masks[0]].mean() / start.x.abs().mean()
+    assert 0.8 < kept < 1.2 and not torch.equal(states(method_, world, world.start(1))[1][0].support, masks[0])
+
+
 @pytest.mark.parametrize("method", ["rigl", "set", "growth"])
 def test_grown_weights_start_at_zero_with_no_momentum(method: str) -> None:
     """Mistake 4: grown weights that keep stale values. Seen where a fit starts, before its first step."""
