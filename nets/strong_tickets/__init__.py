@@ -15,16 +15,20 @@ anyone.
 
 from __future__ import annotations
 
+from nets.strong_tickets.attention import Attention, build_attention
 from nets.strong_tickets.build import Built, Check, build, verify
 from nets.strong_tickets.certificate import Certificate, Domain, certify
 from nets.strong_tickets.constructions import OneMore, TwoForOne
 from nets.strong_tickets.network import Network, dense_network
+from nets.strong_tickets.perturbed import solve_perturbed
 from nets.strong_tickets.quantised import quantise
 from nets.strong_tickets.source import Grid, Hyperbolic, Normal, Signs, Source, Uniform
+from nets.strong_tickets.structured import Structured, Vectors
 from nets.strong_tickets.sums import Digits, Nearest, Subset
 from nets.strong_tickets.ticket import Ticket, load
 
 __all__ = [
+    "Attention",
     "Built",
     "Certificate",
     "Check",
@@ -38,14 +42,18 @@ __all__ = [
     "OneMore",
     "Signs",
     "Source",
+    "Structured",
     "Subset",
     "Ticket",
     "TwoForOne",
     "Uniform",
+    "Vectors",
     "build",
+    "build_attention",
     "certify",
     "dense_network",
     "load",
     "quantise",
+    "solve_perturbed",
     "verify",
 ]

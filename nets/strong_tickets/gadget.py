@@ -103,7 +103,8 @@ class Gadget:
                 self._fill(second[part], u, v, w[part] / factor, locked, alive, rule, tally)
             if locked is not None:
                 second[part] |= locked
-            self._fill_bias(second[part], u, v, bias[part], locked, rule, tally)
+            if self.constants:
+                self._fill_bias(second[part], u, v, bias[part], locked, rule, tally)
         used = second.any(axis=(0, 2)) & self._alive(u, groups)
         first = np.zeros(self.units * (self.inputs + 1), dtype=bool)
         first[self.first_index()[used]] = True

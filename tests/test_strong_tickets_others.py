@@ -1,0 +1,138 @@
+"""Structured removal, perturbed candidates, attention: against enumeration and plain NumPy."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from nets import strong_tickets as st
+from nets.strong_tickets import attention, perturbed, steps, structured
+from sparsopt.errors import InvalidInput, MissingCapability
+from tests.conftest import scaled
+
+
+@pytest.mark.parametrize("module", [structured, perturbed, attention])
+def test_examples(module):
+    assert doctest.testmod(importlib.import_module(module.__name__)).failed == 0
+
+
+# ---- structured ----------------------------------------------------------------------------------------------------
+
+
+@given(seed=some.integers(0, 10**6), low=some.sampled_from([-1.0, 0.0]))
+@settings(max_examples=scaled(12))
+def test_structured_masks_remove_whole_filters(seed, low):
+    rng = np.random.default_rng(seed)
+    target = st.dense_network((3, 3, 2), "relu", [rng.uniform(-0.5, 0.5, (3, 3)), rng.uniform(-0.5, 0.5, (2, 3))],
+                              [rng.uniform(-0.2, 0.2, 3), rng.uniform(-0.2, 0.2, 2)])  # fmt: skip
+    domain = st.Domain.box((3,), low, 1.0)
+    built = st.build(target, structured.Structured(30), seed, structured.Vectors(0.1, 16), domain)
+    for name, mask in built.ticket.masks.items():
+        if name.startswith("second"):
+            assert (mask == mask[:1]).all()  # a unit stays for all outputs, or for none
+            assert (mask[0] == built.ticket.masks[name.replace("second", "first")].any(axis=1)).all()
+    x = domain.sample(60)
+    assert np.abs(built.ticket(x) - built.ticket.collapsed(x)).max() < 1e-10
+    assert built.sampled <= min(built.certificate.interval, built.certificate.spectral)
+    assert built.sums == (8 if low == 0 else 11) and built.worst_sum < 1
+
+
+def test_a_structured_convolution():
+    """3 x 3 kernels with one output channel: nine dimensions, joined lists."""
+    rng = np.random.default_rng(0)
+    target = st.Network((steps.Conv(2, 1, 3, 1, 1),), (rng.uniform(-0.3, 0.3, (1, 2, 3, 3)),), (np.zeros(1),))
+    domain = st.Domain.box((2, 6, 6), 0.0, 1.0)
+    built = st.build(target, structured.Structured(160), 1, structured.Vectors(0.5, 12, 1 << 10), domain)
+    assert built.success and built.weight_error <= 0.5
+    layer = built.ticket.collapsed.layers[0]
+    kept = built.ticket.masks["second1"][0, :, 0, 0]
+    u, v = built.ticket.source.dense("first1"), built.ticket.source.dense("second1")
+    for i in range(2):
+        units = np.flatnonzero(kept[i * 160 : (i + 1) * 160]) + i * 160
+        np.testing.assert_allclose(layer.positive[0, i], np.einsum("k,kab->ab", u[units, i], v[0, units]), atol=1e-12)
+    assert built.sampled <= built.certificate.bound
+
+
+def test_structured_refuses():
+    conv = st.Network((steps.Conv(1, 1, 3, 1, 1),), (np.ones((1, 1, 3, 3)),), (np.ones(1),))
+    with pytest.raises(MissingCapability, match="without biases"):
+        st.build(conv, structured.Structured(4), 0, structured.Vectors(), st.Domain.box((1, 3, 3)))
+    dense = st.dense_network((1, 1), "relu", [[[0.5]]])
+    with pytest.raises(MissingCapability, match="Vectors"):
+        st.build(dense, structured.Structured(4), 0, st.Subset(), st.Domain.box((1,)))
+    with pytest.raises(InvalidInput, match="tolerance"):
+        structured.Vectors(float("nan"))
+
+
+# ---- perturbed -----------------------------------------------------------------------------------------------------
+
+
+@given(seed=some.integers(0, 10**6), n=some.integers(1, 7), limit=some.sampled_from([0.0, 0.01, 0.1]))
+@settings(max_examples=scaled(40))
+def test_perturbed_sums_move_items_least(seed, n, limit):
+    rng = np.random.default_rng(seed)
+    items, targets = rng.uniform(-1, 1, (5, n)), rng.uniform(-1, 1, 5)
+    found = perturbed.solve_perturbed(items, targets, limit)
+    moved = (items + found.shifts[:, None]) * found.masks
+    np.testing.assert_allclose(moved.sum(axis=1), targets, atol=1e-12)
+    for row in range(5):
+        subsets = [list(S) for size in range(1, n + 1) for S in combinations(range(n), size)]
+        least = min(abs(targets[row] - items[row, S].sum()) / len(S) for S in subsets)
+        assert abs(found.shifts[row]) == pytest.approx(least, abs=1e-12)
+        assert found.success[row] == (least <= limit)
+
+
+def test_perturbation_saves_items():
+    needs = [perturbed.items_needed(limit, draws=100, sizes=tuple(range(2, 12))) for limit in (0.003, 0.03, 0.3)]
+    assert needs[0] > needs[1] + 1 > needs[2] + 2
+    assert perturbed.solve_perturbed(np.ones((1, 2)), np.zeros(1), 0.0).masks.sum() == 0
+    with pytest.raises(InvalidInput, match="limit"):
+        perturbed.solve_perturbed(np.ones((1, 2)), np.zeros(1), -1.0)
+
+
+# ---- attention -----------------------------------------------------------------------------------------------------
+
+
+@given(
+    seed=some.integers(0, 10**6),
+    heads=some.integers(1, 2),
+    copies=some.integers(2, 18),
+    radius=some.sampled_from([0.5, 2.0]),
+)
+@settings(max_examples=scaled(15))
+def test_attention_tickets(seed, heads, copies, radius):
+    """Collapsed = masked; certificate >= sampled, also where sums miss; U is block-diagonal."""
+    rng = np.random.default_rng(seed)
+    target = attention.Attention(rng.uniform(-0.4, 0.4, (heads, 3, 3)), rng.uniform(-0.4, 0.4, (heads, 3, 2)))
+    built = attention.build_attention(target, copies, seed, st.Subset("best", 0.01, 14), radius, samples=16)
+    assert built.sampled <= built.certificate
+    x = rng.normal(size=(5, 3))
+    np.testing.assert_allclose(built(x), built.collapsed(x), atol=1e-10)
+    assert built.sums == heads * (9 + 6)
+    for h in range(heads):
+        q = built.masks[f"query{h}"]
+        assert (q.sum(axis=1) <= 1).all() and not q[:, -1].any()
+
+
+def test_attention_is_pytorchs():
+    rng = np.random.default_rng(3)
+    query, key, value, output = (rng.normal(size=shape) for shape in ((2, 4, 3), (2, 4, 3), (2, 4, 3), (2, 3, 5)))
+    merged = attention.Attention.merged(query, key, value, output)
+    x = rng.normal(size=(6, 4))
+    q, k, v = (torch.from_numpy(np.stack([x @ w for w in many])) for many in (query, key, value))
+    heads = torch.nn.functional.scaled_dot_product_attention(q, k, v).numpy()
+    np.testing.assert_allclose(merged(x), sum(heads[h] @ output[h] for h in range(2)), atol=1e-12)
+
+
+def test_attention_refuses():
+    with pytest.raises(InvalidInput, match="heads"):
+        attention.Attention(np.ones((1, 2, 3)), np.ones((1, 2, 2)))
+    with pytest.raises(InvalidInput, match="finite"):
+        attention.Attention(np.full((1, 2, 2), np.nan), np.ones((1, 2, 2)))
