@@ -28,6 +28,7 @@ from nets.recipe import SGD, Adam, Constant, Cosine, Milestones, Recipe, Triangl
 from nets.training import Network
 from nets.weights import Matrices
 from sparsopt.errors import CheckpointError, InvalidInput, NotFinite
+from sparsopt.judges import IfDecreasing
 from sparsopt.result import Status, Trace
 from sparsopt.state import State
 from tests.conftest import scaled
@@ -323,10 +324,13 @@ def test_what_does_not_is_the_same_run(finished: Path, monkeypatch: pytest.Monke
 
 def test_functions_as_parts_do_not_make_a_folder_foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their repr holds an address, which is another one in the next process."""
+    alive: list[Any] = []  # so that no address is used again
 
     def once() -> Outcome:
         def by_hand(f: Any, state: State) -> torch.Tensor:
             return state.x.abs()
+
+        alive.append(by_hand)
 
         def entry(plan: Plan) -> Any:
             from sparsopt.method import Method, Phase, Stage
@@ -403,6 +407,26 @@ def test_ctrl_c_keeps_every_step_up_to_the_last_chunk(tmp_path: Path) -> None:
     assert len(seen) > 20 and all(a < b for a, b in itertools.pairwise(seen)), "no step is taken twice"
     assert repr(outcome.trace) == repr(expected.trace)
     assert all(torch.equal(a, b) for a, b in zip(outcome.model.parameters(), expected.model.parameters(), strict=True))
+
+
+def test_ctrl_c_between_a_phase_and_its_state_leaves_no_row_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a judge thinks, the phase is in the trace and its state is not yet complete."""
+    expected, judged, judge = prune("rigl-accept", epochs=10), 0, IfDecreasing.__call__
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal judged
+        judged += 1
+        if judged in (3, 9):
+            raise KeyboardInterrupt
+        return judge(*arguments)
+
+    monkeypatch.setattr(IfDecreasing, "__call__", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            prune("rigl-accept", epochs=10, out=tmp_path)
+    assert repr(prune("rigl-accept", epochs=10, out=tmp_path).trace) == repr(expected.trace)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
