@@ -100,6 +100,11 @@ class Store:
             return None
         return found["result"]
 
+    def seconds(self, cell: Cell) -> float:
+        """Wall time of the call that finished the cell; 0 for one that is not finished."""
+        found = read(self.folder(cell) / "result.json")
+        return 0.0 if found is None else float(found.get("seconds", 0.0))
+
     def failure(self, cell: Cell) -> str:
         """Why the cell has no result."""
         found = read(self.folder(cell) / "failure.json")

@@ -11,7 +11,6 @@ full configuration; results/cells/ holds what was computed, and is used again by
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +47,8 @@ class Compare:
     """Equal cost: the steps of this many trainings, for every method."""
     costs: tuple[Literal["equal", "own"], ...] = ("equal", "own")
     """Rules of cost of the network panel."""
+    part: Literal["test", "validation"] = "test"
+    """Where accuracy is measured. Choose settings of your own on validation, a tenth of the training split."""
     panel: Literal["both", "convex", "networks"] = "both"
     """What to compare."""
     problems: tuple[str, ...] = designs.DEFAULT
@@ -96,14 +97,14 @@ class Compare:
 
 def main(config: Compare) -> int:
     """Compute what is missing, then write and print the results. 0, or 1 if a cell failed."""
-    config, began = config.resolved(), time.time()
+    config = config.resolved()
     store = Store(config.out, config.threads)
     panels = cells_of(config)
     folder = run_folder(config, panels, store)
-    cells.write(folder / "run.json", _run(config, panels, store, None, []))
+    cells.write(folder / results.RUN, _run(config, panels, store, None))
     failures = [failure for name, members in panels.items() for failure in execute(members, store, config.jobs, name)]
-    cells.write(folder / "run.json", _run(config, panels, store, time.time() - began, failures))
-    cells.write(folder / "results.json", results.collect(panels, store))
+    cells.write(folder / results.RESULTS, results.collect(panels, store))
+    cells.write(folder / results.RUN, _run(config, panels, store, failures))
     written = report.write(folder)
     terminal.show(folder)
     print(f"report: {written}")
@@ -121,7 +122,7 @@ def cells_of(config: Compare) -> dict[str, list[Any]]:
         panels["networks"] = list(
             networks.cells(
                 config.data, config.model, config.methods, config.sparsity, range(config.seeds), config.epochs,
-                {rule: budgets[rule] for rule in config.costs}, config.device,
+                {rule: budgets[rule] for rule in config.costs}, config.device, config.part,
             )
         )  # fmt: skip
     return panels
@@ -143,20 +144,20 @@ def run_folder(config: Compare, panels: dict[str, list[Any]], store: Store) -> P
 
 
 def _run(
-    config: Compare, panels: dict[str, list[Any]], store: Store, seconds: float | None, failures: Sequence[Failure]
+    config: Compare, panels: dict[str, list[Any]], store: Store, failures: Sequence[Failure] | None
 ) -> dict[str, Any]:
-    """What a run writes beside its results. seconds: of wall time, None while it is unfinished."""
-    packages = sorted({name for members in panels.values() for cell in members for name in cell.packages})
-    configuration = cells.fields(dataclasses.replace(config, out=Path(config.out.name)))
+    """What a run writes beside its results. failures: None while it is unfinished."""
+    members = [cell for group in panels.values() for cell in group]
+    packages = sorted({name for cell in members for name in cell.packages})
     return {
-        "finished": seconds is not None,
-        "seconds": seconds,
-        "configuration": configuration,
+        "finished": failures is not None,
+        "seconds": sum(store.seconds(cell) for cell in members),
+        "configuration": cells.fields(dataclasses.replace(config, out=Path(config.out.name))),
         "seeds": list(range(config.seeds)),
         "versions": environment.versions(packages),
-        "source": {name: environment.source_digest(members[0].sources) for name, members in panels.items() if members},
+        "source": {name: store.provenance(group[0])["source"] for name, group in panels.items() if group},
         "threads": config.threads,
         "machine": environment.machine(config.device),
-        "failures": [{"cell": cells.fields(failure.cell), "reason": failure.reason} for failure in failures],
-        "cells": {name: [store.name(cell) for cell in members] for name, members in panels.items()},
+        "failures": [{"cell": cells.fields(failure.cell), "reason": failure.reason} for failure in failures or ()],
+        "cells": {name: [store.name(cell) for cell in group] for name, group in panels.items()},
     }

@@ -133,7 +133,7 @@ def _load(name: str, part: str, seed: int) -> Any:
 
 def cells(
     data: str, model: str, methods: Sequence[str], sparsities: Sequence[float], seeds: Sequence[int], epochs: float,
-    trainings: Mapping[str, float | None], device: str = "cpu",
+    trainings: Mapping[str, float | None], device: str = "cpu", part: str = "test",
 ) -> Iterator[NetworkCell]:  # fmt: skip
     """Every cell of the panel. trainings: rule of cost -> trainings in all; dense training knows no sparsity."""
     how = setting(data, model)
@@ -141,5 +141,5 @@ def cells(
         for method in methods:
             for sparsity in (0.0,) if method == "dense" else sparsities:
                 for seed in seeds:
-                    asked = (data, model, method, sparsity, seed, epochs, budget, device)
+                    asked = (data, model, method, sparsity, seed, epochs, budget, device, part)
                     yield NetworkCell(*asked, recipe=how.recipe, prunable=how.prunable)

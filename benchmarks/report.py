@@ -76,7 +76,11 @@ def _lead(run: Mapping[str, Any]) -> str:
     where = f"{machine['cores']} cores of {machine['processor']}" + (
         f", {machine['accelerator']}" if "accelerator" in machine else ""
     )
-    return text(f"{what}{count} seed{'s' * (count > 1)}; {run['seconds']:.0f} seconds on {where}.")
+    return text(f"{what}{count} seed{'s' * (count > 1)}; {_duration(run['seconds'])} of computing on {where}.")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _failures(run: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
@@ -103,7 +107,7 @@ def _networks(run: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
     if any(not line.missing for line in lines):
         yield page.figure(
             figures.accuracy(lines),
-            "Accuracy of the last step on the test split: mean over seeds and its 95 % interval. Equal cost: "
+            f"Accuracy of the last step on the {c['part']} split: mean over seeds and its 95 % interval. Equal cost: "
             f"every run trains for as many steps as {c['trainings']:g} trainings of {c['epochs']:g} epochs, which "
             f"a method shares out among its rounds. Own cost: a training has {c['epochs']:g} epochs, and "
             f"{reference} and its controls take one a round. Both axes are logarithmic in what is left, errors and "

@@ -363,7 +363,7 @@ def run_folder(tmp_path: Path) -> Path:
     run = {
         "finished": True, "seconds": 61.0, "seeds": list(range(5)), "threads": 1, "source": {"networks": "abc"},
         "configuration": {"data": "digits", "model": "lenet-300-100", "panel": "both",
-                          "trainings": 4.0, "epochs": 15.0},
+                          "trainings": 4.0, "epochs": 15.0, "part": "test"},
         "versions": {"python": "3"}, "machine": {"processor": "a <b> & c", "cores": 2},
         "failures": [{"cell": {"method": "imp", "seed": 7}, "reason": "NotFinite: <diverged>"}],
     }  # fmt: skip
@@ -490,15 +490,15 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
         "--solvers",
         "iht",
     ]
-    call += ["--seeds", "40", "--jobs", "2", "--out", str(tmp_path)]
+    call += ["--seeds", "900", "--jobs", "2", "--out", str(tmp_path)]
     process = subprocess.Popen(
         call, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # starting takes long on a machine that is busy
     while not list(tmp_path.glob("cells/*/result.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130 and errors.count("\n") == 1 and "continues" in errors
     finished = [cells.read(path) for path in tmp_path.glob("cells/*/result.json")]
     assert finished and all(content and "sizes" in content["result"] for content in finished)
