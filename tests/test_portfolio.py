@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import sparse
 from sparsopt import catalogue
 from sparsopt.exact import enumerate_supports
 from sparsopt.method import run
-from sparsopt.portfolio import logistic, quadratic
+from sparsopt.portfolio import logistic, pool, quadratic, tableau
 from sparsopt.portfolio.pool import Pool, View
 from sparsopt.portfolio.tableau import Tableau, pair_gains
 from sparsopt.problems import LeastSquares, Logistic
@@ -160,11 +161,27 @@ def test_separable_labels_without_a_ridge_end() -> None:
     assert value("logistic", f, 2) < 1e-3
 
 
+def test_the_last_stages_reach_the_best_value_known() -> None:
+    """Breast cancer, all monomials to degree 2, k = 8, ridge 1e-4: 0.047954; greedy selection reaches 0.078."""
+    from sklearn.datasets import load_breast_cancer
+
+    table: Any = load_breast_cancer()
+    Z = (table.data - table.data.mean(axis=0)) / table.data.std(axis=0)
+    X = np.hstack([Z, *(Z[:, [i]] * Z[:, i:] for i in range(30))])
+    f = Logistic((X - X.mean(axis=0)) / X.std(axis=0), table.target, ridge=1e-4, intercept=False)
+    assert value("logistic", f, 8) == pytest.approx(0.0479543, abs=1e-7)
+
+
 def test_more_effort_is_no_worse() -> None:
     for seed in range(scaled(2)):
         f = problem("logistic", seed, n=40, p=60, k=5, rho=1.5)
         values = [value("logistic", f, 5, effort=effort) for effort in (0, 1)]
         assert values[1] <= values[0] * (1 + 1e-7)
+
+
+@pytest.mark.parametrize("module", [tableau, pool, logistic, quadratic])
+def test_examples(module: Any) -> None:
+    assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
 
 
 # ---- the parts -----------------------------------------------------------------------------------------------------

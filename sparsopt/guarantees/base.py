@@ -3,7 +3,7 @@
 >>> from sparsopt.problems import Quadratic
 >>> problem = Quadratic(np.diag([1.0, 2.0, 4.0]), np.ones(3))
 >>> constants = Constants(problem, Setting())
->>> constants.smoothness(1), constants.strong_convexity(np.array([False, True, True]))
+>>> constants.smoothness(1), round(constants.strong_convexity(np.array([False, True, True])), 9)
 (4.0, 2.0)
 """
 

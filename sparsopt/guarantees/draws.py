@@ -1,4 +1,8 @@
-"""Small random instances that the theorems are tried on: every problem of the library, every variation of a method."""
+"""Small random instances that the theorems are tried on: every problem of the library, every variation of a method.
+
+>>> quadratic(np.random.default_rng(0), p=4, condition=10.0)
+Quadratic(p=4)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""What was promised for a result on one's own data, what was achieved, and the slack between the two."""
+"""What was promised for a result on one's own data, what was achieved, and the slack between the two.
+
+>>> import sparsopt
+>>> X = np.random.default_rng(0).standard_normal((100, 8))
+>>> problem = sparsopt.LeastSquares(X, X[:, 1] + X[:, 2])
+>>> found = report(problem, sparsopt.solve(problem, 3, "omp"))
+>>> found.holds, [verdict.theorem for verdict in found.verdicts]
+(True, ['T2', 'T3'])
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Randomised sparsification: the exact price of rounding a dense vector to k draws from it."""
+"""Randomised sparsification: the exact price of rounding a dense vector to k draws from it.
+
+>>> from sparsopt.problems import Quadratic
+>>> RandomisedIdentity().bound(Quadratic(np.eye(2), np.zeros(2)), np.array([1.0, 1.0]), k=2)
+0.5
+"""
 
 from __future__ import annotations
 

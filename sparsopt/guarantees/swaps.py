@@ -3,6 +3,11 @@
 Notation: the target w has s units, m of them outside S, |S| = k; beta the smoothness along two units, lambda the
 strong convexity on the union of S and the target, kappa = beta / lambda; A = the target without S, R = S without
 the target, W = |x_R|^2. With units protected, the target is joined with them: they never leave.
+
+>>> from sparsopt.problems import Quadratic
+>>> problem = Quadratic(np.eye(4), np.array([1.0, 2.0, 3.0, 4.0]))  # kappa = 1: swaps end at the best support
+>>> ReplacementRate().competes(problem, 2, np.array([0.0, 0.0, 3.0, 4.0])) > 1.99
+True
 """
 
 from __future__ import annotations
@@ -45,7 +50,7 @@ class _Replacement(Theorem):
     def about(self, method: Any) -> bool:
         """Single swaps, by |x| and |g| or by removal and gain (see `scaled`)."""
         stages: tuple[Stage, ...] = getattr(method, "stages", ())
-        phases: tuple[Phase, ...] = stages[-1].phases if stages else ()
+        phases = list(stages[-1].phases) if stages else []
         swap = phases[0].move if len(phases) == 1 else None
         return (
             isinstance(swap, Swap)

@@ -1,4 +1,9 @@
-"""All theorems on random instances: how often they apply, whether they hold, how close they come."""
+"""All theorems on random instances: how often they apply, whether they hold, how close they come.
+
+>>> row = verify(instances=10, seed=1, theorems=[FrankWolfeRate()])[0]
+>>> row.applied, row.violations
+(10, 0)
+"""
 
 from __future__ import annotations
 

@@ -14,6 +14,13 @@ F. Iterated local search: the same with one to three random members and refills 
    30 * effort attempts in a row fail.
 
 C to F count their work: where the data are large, they look at fewer columns and make fewer attempts.
+
+>>> from sparsopt.problems import Logistic
+>>> rng = np.random.default_rng(0)
+>>> X = rng.standard_normal((200, 30))
+>>> problem = Logistic(X, 3 * X[:, 7] - 2 * X[:, 11] + rng.logistic(size=200) > 0, ridge=0.01)
+>>> Search(problem.open(), k=2, seed=0, effort=1).run()
+array([ 7, 11])
 """
 
 from __future__ import annotations
