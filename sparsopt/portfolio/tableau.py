@@ -10,7 +10,7 @@ so that all of these are one pass over an m x m array, and a sweep is a rank-one
 
 >>> t = Tableau(np.diag([1.0, 2.0]), np.array([1.0, 3.0]))
 >>> t.sweep(1)
->>> t.value, t.entries()[0]
+>>> t.value, float(t.entries()[0])
 (-2.25, 0.5)
 """
 
