@@ -15,7 +15,7 @@ from sparsopt import solve
 from sparsopt.branch_and_bound import BranchAndBound, Proof, Relaxation, root_bound
 from sparsopt.branch_and_bound.incumbent import Incumbent
 from sparsopt.branch_and_bound.leaps import Quadratic as Model
-from sparsopt.branch_and_bound.leaps import leap
+from sparsopt.branch_and_bound.leaps import _Search, leap
 from sparsopt.branch_and_bound.splitting import convex_after, splitting
 from sparsopt.branch_and_bound.tree import best_first
 from sparsopt.errors import InvalidResult, MissingCapability
@@ -115,6 +115,32 @@ def test_screening_keeps_every_support_below_the_target(kind, seed, p, above):
         assert np.all(must >= inside) and np.all(cannot >= outside)
 
 
+@given(kinds, seeds, st.integers(4, 8), st.sampled_from((-1e-7, 1e-7)))
+def test_screening_fixes_exactly_what_the_bound_at_the_same_point_allows(kind, seed, p, shift):
+    problem, rng = instance(kind, seed, p), np.random.default_rng([seed, 6])
+    k = int(rng.integers(1, p))
+    inside, outside = fixings(rng, p, k)
+    relaxation = Relaxation(problem, k)
+    bound = relaxation.bound(rng.standard_normal(p) / np.sqrt(relaxation.curvature), inside, outside)
+    free, places = ~(inside | outside), k - int(inside.sum())
+    if free.sum() <= places:
+        return
+
+    def most(among, places):
+        return float(np.sort(bound.t[among])[among.sum() - places :].sum()) / 2
+
+    for j in np.flatnonzero(free):
+        rest = free.copy()
+        rest[j] = False
+        value_in = bound.value + most(free, places) - most(rest, places - 1) - bound.t[j] / 2
+        value_out = bound.value + most(free, places) - most(rest, places)
+        size = abs(bound.value) + float(bound.t.max())
+        for value, fixed in ((value_in, 1), (value_out, 0)):
+            if value > bound.value + 1e-5 * size:
+                masks = relaxation.screened(bound, inside, outside, value + shift * size)
+                assert masks[fixed][j] == (shift < 0)
+
+
 def test_screening_fixes_something():
     problem = LeastSquares(np.eye(6) * math.sqrt(6), np.array([5.0, 4.0, 1.0, 0.5, 0.2, 0.1]))
     relaxation, none = Relaxation(problem, 2), np.zeros(6, dtype=bool)
@@ -202,11 +228,46 @@ def test_leaps_find_what_enumeration_finds_from_any_start(kind, seed, p):
     value, _ = truth(problem, k, inside, outside)
     x, start = problem.minimise_on(inside, None)
     found = Incumbent(problem, x, start, 60.0, None)
-    left = leap(problem, problem.hessian_block(np.arange(p)), k, inside, outside, found)
+    left = leap(Model(problem, problem.hessian_block(np.arange(p)), k), inside, outside, found)
     assert left == math.inf
     scale = max(abs(value), found.scale)
     assert abs(found.value - value) <= 1e-10 * scale
     assert value - 1e-9 * scale <= min(found.target, found.closed) <= value + slack(problem)
+
+
+@settings(max_examples=scaled(40))
+@given(seeds, st.sampled_from((1e-6, 1e-3, 0.1, 1.0)))
+def test_nothing_rests_on_the_matrix_that_leaps_update(seed, error):
+    """With a spoiled inverse the search is slower and as right as before."""
+    problem, rng = instance("correlated", seed, 12).open(), np.random.default_rng([seed, 7])
+    k, none = 4, np.zeros(12, dtype=bool)
+    value, _ = truth(problem, k, none, none)
+    found = Incumbent(problem, *problem.minimise_on(none, None), 60.0, None)
+    search = _Search(Model(problem, problem.hessian_block(np.arange(12)), k), found)
+    right = search._root(none, none)
+    spoiled = right.M * (1 + error * rng.standard_normal(right.M.shape))
+    w, bound = right.w * (1 + error * rng.standard_normal(12)), right.bound + error * problem.value(np.zeros(12))
+    search._root = lambda *_: dataclasses.replace(right, M=spoiled, w=w, bound=bound)
+    assert search.run(none, none) == math.inf
+    assert search.found.value <= value + slack(problem)
+    assert min(search.found.target, search.found.closed) <= value + slack(problem)
+
+
+@given(kinds, seeds)
+def test_closing_one_support_costs_its_rounding_errors(kind, seed):
+    """A leaf is closed with a bound below its value, which the final bound may not exceed."""
+    problem = instance(kind, seed, 6)
+    relaxation, zero = Relaxation(problem, 6), np.zeros(6, dtype=bool)
+    start = relaxation.problem.minimise_on(zero, None)
+    found = Incumbent(relaxation.problem, *start, 60.0, None)
+    assert best_first(relaxation, found) == []
+    assert found.value - 1e-2 * found.scale <= found.closed < found.value
+    if relaxation.H is not None:
+        found = Incumbent(relaxation.problem, *start, 60.0, None)
+        leap(Model(relaxation.problem, relaxation.H, 6), zero, zero, found)
+        assert found.value - 1e-2 * found.scale <= found.closed < found.value
+        found.close(math.inf)
+        assert found.closed < found.value
 
 
 @settings(max_examples=scaled(20))
@@ -217,7 +278,7 @@ def test_leaps_stopped_early_say_what_is_left(seed, nodes):
     value = enumerate_supports(problem, k)[1]
     x, start = problem.minimise_on(none, None)
     found = Incumbent(problem, x, start, 60.0, nodes)
-    left = leap(problem, problem.hessian_block(np.arange(16)), k, none, none, found)
+    left = leap(Model(problem, problem.hessian_block(np.arange(16)), k), none, none, found)
     assert min(left, found.target, found.closed) <= value + slack(problem)
 
 

@@ -23,7 +23,7 @@ from sparsopt.branch_and_bound.incumbent import Incumbent
 from sparsopt.branch_and_bound.splitting import Flags
 from sparsopt.state import Array
 
-__all__ = ["leap"]
+__all__ = ["Quadratic", "leap"]
 
 EPS = float(np.finfo(float).eps)
 FEW = 12  # of the coordinates of largest t, among which one of a pair is looked for
@@ -57,7 +57,10 @@ class Nodes:
 
 
 class Quadratic:
-    """H, c and f(0) in float64 with bounds on how far they are from those of the problem."""
+    """H, c and f(0) in float64 with bounds on how far they are from those of the problem, for supports of size k.
+
+    margin: how far the value of a pair may be below what the scan of pairs says.
+    """
 
     def __init__(self, problem: Any, H: Array, k: int) -> None:
         zero = np.zeros(problem.layout.n, problem.dtype)
@@ -70,7 +73,6 @@ class Quadratic:
         self.margin = self._margin()
 
     def _margin(self) -> float:
-        """How far below its value in the scan the value of a pair may be."""
         spread = 0.505 * float(self.c @ np.linalg.solve(self.H, self.c)) + self.constant_error
         length = np.sqrt(2 * spread / self.convexity)  # of any restricted minimiser
         most = np.sqrt(np.sort(self.h)[-self.k :].sum()) * length + np.sqrt(2 * spread)
@@ -92,18 +94,18 @@ class Quadratic:
         return value - slope**2 / (2 * self.convexity) * (1 + 10 * EPS)
 
 
-def leap(problem: Any, H: Array, k: int, inside: Flags, outside: Flags, found: Incumbent) -> float:
+def leap(model: Quadratic, inside: Flags, outside: Flags, found: Incumbent) -> float:
     """Searches the supports of size k that contain `inside` and avoid `outside`; improves and closes `found`.
 
     Returns a lower bound on what was left open when time or nodes ran out (inf: nothing was).
     """
-    return _Search(Quadratic(problem, H, k), k, found).run(inside, outside)
+    return _Search(model, found).run(inside, outside)
 
 
 class _Search:
-    def __init__(self, model: Quadratic, k: int, found: Incumbent) -> None:
-        self.model, self.k, self.found = model, k, found
-        self.batch = int(np.clip(4e6 / (k * model.p**2), 4, 64))
+    def __init__(self, model: Quadratic, found: Incumbent) -> None:
+        self.model, self.k, self.found = model, model.k, found
+        self.batch = int(np.clip(4e6 / (model.k * model.p**2), 4, 64))
         self.waiting: dict[int, list[Nodes]] = {}
 
     def run(self, inside: Flags, outside: Flags) -> float:

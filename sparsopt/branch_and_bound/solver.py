@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from sparsopt.branch_and_bound.incumbent import Incumbent
-from sparsopt.branch_and_bound.leaps import leap
+from sparsopt.branch_and_bound.leaps import Quadratic, leap
 from sparsopt.branch_and_bound.relaxation import Relaxation, capable
 from sparsopt.branch_and_bound.splitting import ENTIRE
 from sparsopt.branch_and_bound.tree import Node, best_first, dearest
@@ -30,6 +30,7 @@ from sparsopt.state import Array
 __all__ = ["BranchAndBound", "Proof"]
 
 NARROW = 150  # up to this many free coordinates a quadratic is handed to leaps and bounds
+BLUNT = 1e-4  # of f(0): leaps and bounds with a margin above this would solve too many pairs one by one
 FIRST = 16  # nodes with the stronger bound before that
 EQUAL = 1e-11  # 1 - correlation^2 of columns that count as one and the same
 
@@ -95,21 +96,23 @@ class BranchAndBound:
 
 def _grow(relaxation: Relaxation, found: Incumbent) -> tuple[float, bool]:
     """Searches; the lower bound on all of f, and whether nothing is open."""
-    H, narrow = relaxation.H, relaxation.p <= NARROW
-    if H is not None and narrow:
-        bounds = [_finish(relaxation, H, node, found) for node in best_first(relaxation, found, FIRST, dearest)]
+    H, model = relaxation.H, None
+    if H is not None and relaxation.p <= NARROW:
+        model = Quadratic(relaxation.problem, H, relaxation.k)
+    if model is not None and model.margin <= BLUNT * found.scale:
+        bounds = [_finish(relaxation, model, node, found) for node in best_first(relaxation, found, FIRST, dearest)]
     else:
         bounds = [node.value for node in best_first(relaxation, found)]
     open_ = min(bounds, default=math.inf)
     return float(min(found.target, found.closed, open_)), open_ >= found.target
 
 
-def _finish(relaxation: Relaxation, H: Array, node: Node, found: Incumbent) -> float:
+def _finish(relaxation: Relaxation, model: Quadratic, node: Node, found: Incumbent) -> float:
     """Leaps and bounds below a node; a bound on what is still open there."""
     inside, outside = relaxation.screened(node.bound, node.inside, node.outside, found.target)
     if np.count_nonzero(inside) > relaxation.k:
         return math.inf
-    return max(leap(relaxation.problem, H, relaxation.k, inside, outside, found), node.value)
+    return max(leap(model, inside, outside, found), node.value)
 
 
 def _start(problem: Any, k: int, seed: int) -> tuple[Array, float]:
