@@ -192,9 +192,9 @@ def test_orseaus_digits_build_a_network():
 
 def test_one_more_layer_from_an_erdos_renyi_source():
     target, domain = dense(2, (3, 4, 2)), st.Domain.box((3,), 0.0)
-    built = st.build(target, st.OneMore(40, 120, density=0.7), 0, st.Subset("smallest", 1e-2), domain)
+    built = st.build(target, st.OneMore(60, 120, density=0.7), 0, st.Subset("smallest", 1e-2, 40), domain)
     assert built.success and all(check.passed for check in st.verify(built.ticket, target, domain))
-    plain = st.build(target, st.OneMore(40, 120, density=0.7), 0, st.Subset("any", 1e-2), domain)
+    plain = st.build(target, st.OneMore(60, 120, density=0.7), 0, st.Subset("any", 1e-2, 40), domain)
     assert built.used < plain.used and built.certificate.bound < plain.certificate.bound  # smaller rows amplify less
 
 
@@ -307,8 +307,23 @@ def test_nearest_is_the_nearest_single_item():
 
 def test_far_targets_come_within_reach():
     items = np.random.default_rng(0).uniform(-1, 1, (40, 200))
-    masks = st.Subset("any", 1e-3, 24)(items, np.linspace(-35, 35, 40))
+    masks = st.Subset("any", 1e-3, 20)(items, np.linspace(-35, 35, 40))
     assert np.abs((items * masks).sum(1) - np.linspace(-35, 35, 40)).max() <= 1e-3
+
+
+def test_what_the_first_items_miss_the_others_may_meet():
+    rng = np.random.default_rng(0)
+    items, targets = rng.uniform(-1, 1, (400, 30)), rng.uniform(-0.5, 0.5, 400)
+    missed = {
+        width: int((np.abs((items[:, :width] * st.Subset("any", 0.01, 10)(items[:, :width], targets)).sum(1) - targets)
+                    > 0.01).sum())
+        for width in (10, 20, 30)
+    }  # fmt: skip
+    first = [
+        np.abs(targets[i] - (np.arange(1024)[:, None] >> np.arange(10) & 1) @ items[i, :10]).min() for i in range(400)
+    ]
+    assert missed[10] == (np.array(first) > 0.01).sum() > 20  # by enumeration
+    assert missed[30] < missed[20] / 2 < missed[10] / 4
 
 
 def test_a_weak_block_is_reported():

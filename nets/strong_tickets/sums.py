@@ -29,10 +29,11 @@ BEST = 22  # items of which the best subset replaces a miss
 class Subset:
     """Subset sums: mode "any" (first within the tolerance), "smallest" (fewest items), "best" (least error).
 
-    most: items among which subsets are searched; more would only cost time. Of the others, one after the other is taken
-    while the target is too far for them to overshoot, so that a large target comes within reach.
+    most: items searched at a time; more would only cost time. Of the others, one after the other is taken while the
+    target is too far for them to overshoot, so that a large target comes within reach.
 
-    Where no subset is within the tolerance, the best of at most 22 items is used: a miss, but a near one.
+    Where no subset is within the tolerance, the next `most` items are searched, then the next; after the last, the
+    nearest subset that was met is used, and the sum has missed.
     """
 
     mode: str = "any"
@@ -43,6 +44,20 @@ class Subset:
         _check(self.tolerance)
 
     def __call__(self, items: Floats, targets: Floats) -> Mask:
+        masks = self._look(items, targets)
+        errors = np.abs((items * masks).sum(axis=1) - targets)
+        for start in range(self.most, items.shape[1], self.most):
+            missed = np.flatnonzero(errors > self.tolerance)
+            if not len(missed):
+                break
+            again = np.roll(self._look(np.roll(items[missed], -start, axis=1), targets[missed]), start, axis=1)
+            found = np.abs((items[missed] * again).sum(axis=1) - targets[missed])
+            closer = found < errors[missed]
+            masks[missed[closer]], errors[missed[closer]] = again[closer], found[closer]
+        return masks
+
+    def _look(self, items: Floats, targets: Floats) -> Mask:
+        """Search the first items; where that misses, take the best subset of a few of them."""
         masks = np.zeros(items.shape, dtype=bool)
         near, far = items[:, : self.most], items[:, self.most :]
         rest = targets
