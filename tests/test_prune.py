@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -407,6 +408,16 @@ def test_ctrl_c_keeps_every_step_up_to_the_last_chunk(tmp_path: Path) -> None:
     assert len(seen) > 20 and all(a < b for a, b in itertools.pairwise(seen)), "no step is taken twice"
     assert repr(outcome.trace) == repr(expected.trace)
     assert all(torch.equal(a, b) for a, b in zip(outcome.model.parameters(), expected.model.parameters(), strict=True))
+
+
+def test_checkpoints_are_as_far_apart_as_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of which every look takes a second."""
+    kept: list[float] = []
+    now = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("nets.folder.Folder.keep", lambda folder, saved: kept.append(saved.seconds))
+    prune("dense", epochs=20, out=tmp_path, chunk=1, save_every=30)
+    assert len(kept) > 5 and min(np.diff(kept[:-1])) >= 30, "the last is the end"
 
 
 def test_ctrl_c_between_a_phase_and_its_state_leaves_no_row_too_many(
