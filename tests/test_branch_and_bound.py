@@ -227,7 +227,7 @@ def test_leaps_find_what_enumeration_finds_from_any_start(kind, seed, p):
         inside[:] = outside[:] = False
     value, _ = truth(problem, k, inside, outside)
     x, start = problem.minimise_on(inside, None)
-    found = Incumbent(problem, x, start, 60.0, None)
+    found = Incumbent(problem, x, start, 3600.0, None)
     left = leap(Model(problem, problem.hessian_block(np.arange(p)), k), inside, outside, found)
     assert left == math.inf
     scale = max(abs(value), found.scale)
@@ -242,7 +242,7 @@ def test_nothing_rests_on_the_matrix_that_leaps_update(seed, error):
     problem, rng = instance("correlated", seed, 12).open(), np.random.default_rng([seed, 7])
     k, none = 4, np.zeros(12, dtype=bool)
     value, _ = truth(problem, k, none, none)
-    found = Incumbent(problem, *problem.minimise_on(none, None), 60.0, None)
+    found = Incumbent(problem, *problem.minimise_on(none, None), 3600.0, None)
     search = _Search(Model(problem, problem.hessian_block(np.arange(12)), k), found)
     right = search._root(none, none)
     spoiled = right.M * (1 + error * rng.standard_normal(right.M.shape))
@@ -259,11 +259,11 @@ def test_closing_one_support_costs_its_rounding_errors(kind, seed):
     problem = instance(kind, seed, 6)
     relaxation, zero = Relaxation(problem, 6), np.zeros(6, dtype=bool)
     start = relaxation.problem.minimise_on(zero, None)
-    found = Incumbent(relaxation.problem, *start, 60.0, None)
+    found = Incumbent(relaxation.problem, *start, 3600.0, None)
     assert best_first(relaxation, found) == []
     assert found.value - 1e-2 * found.scale <= found.closed < found.value
     if relaxation.H is not None:
-        found = Incumbent(relaxation.problem, *start, 60.0, None)
+        found = Incumbent(relaxation.problem, *start, 3600.0, None)
         leap(Model(relaxation.problem, relaxation.H, 6), zero, zero, found)
         assert found.value - 1e-2 * found.scale <= found.closed < found.value
         found.close(math.inf)
@@ -277,7 +277,7 @@ def test_leaps_stopped_early_say_what_is_left(seed, nodes):
     k, none = 5, np.zeros(16, dtype=bool)
     value = enumerate_supports(problem, k)[1]
     x, start = problem.minimise_on(none, None)
-    found = Incumbent(problem, x, start, 60.0, nodes)
+    found = Incumbent(problem, x, start, 3600.0, nodes)
     left = leap(Model(problem, problem.hessian_block(np.arange(16)), k), none, none, found)
     assert min(left, found.target, found.closed) <= value + slack(problem)
 
@@ -291,7 +291,7 @@ def test_the_tree_ends_at_the_optimum(kind, seed, p):
     problem = instance(kind, seed, p)
     k = 1 + seed % (p - 1)
     value = enumerate_supports(problem, k)[1]
-    result = solve(problem, k, BranchAndBound(seconds=60.0))
+    result = solve(problem, k, BranchAndBound(seconds=3600.0))
     assert result.status is Status.PROVED and result.proof.complete
     assert result.value <= value + slack(problem)
     tolerance = 1e-2 if kind == "float32" else 1e-9  # what float32 products may be off by is taken off the bound
@@ -308,7 +308,7 @@ def test_best_first_alone_is_sound_wherever_it_stops(kind, seed, p, nodes):
     relaxation = Relaxation(problem, k)
     x, start = relaxation.problem.minimise_on(np.zeros(p, dtype=bool), None)
     for most in (nodes, math.inf):
-        found = Incumbent(relaxation.problem, x, start, 60.0, None)
+        found = Incumbent(relaxation.problem, x, start, 3600.0, None)
         open_ = best_first(relaxation, found, most)
         bound = min([found.target, found.closed, *(node.value for node in open_)])
         assert bound <= value + slack(problem)
@@ -338,7 +338,7 @@ def test_copies_and_constant_columns_do_not_stop_a_proof(seed):
     order = rng.permutation(9)
     problem = LeastSquares(copies[:, order], y, intercept=True)
     value = enumerate_supports(LeastSquares(X, y, intercept=True), 3)[1]
-    result = solve(problem, 3, BranchAndBound())
+    result = solve(problem, 3, BranchAndBound(seconds=3600.0))
     assert result.status is Status.PROVED
     assert "equal" in result.proof.assumes
     assert abs(result.value - value) <= 1e-10
@@ -372,7 +372,7 @@ def test_by_name_and_at_the_ends():
 
 def test_a_zero_target_is_proved_at_once():
     problem = LeastSquares(np.random.default_rng(0).standard_normal((20, 8)), np.zeros(20))
-    result = solve(problem, 3, BranchAndBound())
+    result = solve(problem, 3, BranchAndBound(seconds=3600.0))
     assert (result.value, result.gap) == (0.0, 0.0)
 
 
@@ -396,7 +396,7 @@ def test_the_diabetes_interactions():
     X = (X - X.mean(0)) / X.std(0)
     X = np.column_stack([X, *(X[:, i] * X[:, j] for i in range(10) for j in range(i, 10))])
     X, y = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
-    result = solve(LeastSquares(X, y), 6, BranchAndBound(seconds=60.0))
+    result = solve(LeastSquares(X, y), 6, BranchAndBound(seconds=3600.0))
     assert result.status is Status.PROVED
     assert result.value == pytest.approx(0.238784, abs=1e-6)
     assert result.gap <= 1e-10
