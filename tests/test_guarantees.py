@@ -20,6 +20,7 @@ from sparsopt.fits import InverseSmoothness
 from sparsopt.guarantees import THEOREMS, Constants, Proof, Setting, Theorem, Verdict, draws, observe, report, verify
 from sparsopt.guarantees.swaps import scaled
 from sparsopt.guarantees.verification import table
+from sparsopt.judges import WhileDecreasing
 from sparsopt.moves import Gradient, Magnitude
 from sparsopt.problems import LeastSquares, Logistic, Quadratic
 from tests.conftest import scaled as examples
@@ -55,6 +56,65 @@ FALSE = {"T1": 1.01, "T2": 1.5, "T3": 20.0, "T4": 10.0, "T5": 3.0, "T5b": 30.0, 
 def test_a_wrong_constant_is_caught(name: str, claim: float) -> None:
     wrong = dataclasses.replace(NAMES[name], claim=claim)
     assert any((verdict := wrong.instance(3_000_000 + i)) and verdict.violated for i in range(150))
+
+
+# ---- what exactly is promised --------------------------------------------------------------------------------------
+
+
+def test_t2_is_met_with_equality_by_equal_weights() -> None:
+    """H = I, c = 1: D = m/2, so every step has D+ = (1 - 1/m) D."""
+    f, theorem = Quadratic(np.eye(4), np.ones(4)), guarantees.FullyCorrectiveRate()
+    observed = observe(f, theorem.method(3))
+    for start in range(3):
+        verdict = theorem.check(dataclasses.replace(observed, states=observed.states[start:]), np.ones(4))
+        assert verdict is not None and verdict.ratio == pytest.approx(1.0)
+
+
+def test_t3_promises_what_it_says() -> None:
+    f, theorem, w = (
+        Quadratic(np.diag([1.0, 4.0]), np.array([2.0, 1.0])),
+        guarantees.FullyCorrectiveL1(),
+        np.array([1.5, 0.0]),
+    )
+    verdict = theorem.check(observe(f, theorem.method(1)), w)
+    gap = -f.value(w)
+    assert verdict is not None
+    assert verdict.promised == pytest.approx(1 / (1 / gap + 1 / (2 * 4 * 1.5**2)))
+    assert verdict.achieved == pytest.approx(max(f.minimise_on(np.array([True, False]))[1] + gap, 0))
+
+
+@pytest.mark.parametrize(("largest", "applies"), [(1.4, True), (1.5, False)])
+def test_t5_asks_for_kappa_squared(largest: float, applies: bool) -> None:
+    """k = 2, s = m = 1: the condition is kappa^2 <= 2. Coordinate 0 leaves, the target comes in."""
+    f, theorem = (
+        Quadratic(np.diag([1.0, 1.0, 1.0, largest]), np.array([0.1, 0.2, 0.0, 3.0])),
+        guarantees.ReplacementRate(),
+    )
+    target = np.array([0.0, 0.0, 0.0, 3.0 / largest])
+    verdict = theorem.check(observe(f, theorem.method(np.array([True, True, False, False]), 1)), target)
+    assert (verdict is not None) == applies
+    if verdict is not None:
+        gap = 4.5 / largest - (0.01 + 0.04) / 2
+        assert verdict.promised == pytest.approx((1 - 1 / largest) * gap)
+        assert verdict.achieved == 0.0  # better than the target
+
+
+def test_t5b_compares_what_it_says() -> None:
+    theorem, found = guarantees.ReplacementRecovery(), 0
+    for seed in range(60):
+        random = np.random.default_rng([1, seed])
+        w = np.where(np.arange(6) < 2, random.uniform(0.5, 2, 6), 0.0)
+        H = draws.quadratic(random, 6, 1000.0).H
+        f, start = Quadratic(H, H @ w), np.isin(np.arange(6), random.choice(6, 3, replace=False))
+        observed = observe(f, theorem.method(start, 50, judge=WhileDecreasing(1e-13)))
+        verdict = theorem.check(observed, w)
+        if verdict is not None:
+            found += 1
+            m = np.count_nonzero((w != 0) & ~observed.result.support)
+            kappa = f.smoothness(2) / Constants(f, Setting()).strong_convexity(observed.result.support | (w != 0))
+            assert verdict.achieved == 4 * (3 - 2 + m) / m
+            assert verdict.promised == pytest.approx(kappa**2)
+    assert found >= 3
 
 
 def test_what_is_only_recalled_is_no_gate() -> None:
