@@ -488,7 +488,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
         "--problems",
         "tall",
         "--solvers",
-        "iht",
+        "omp",
     ]
     call += ["--seeds", "900", "--jobs", "2", "--out", str(tmp_path)]
     process = subprocess.Popen(
