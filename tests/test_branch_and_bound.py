@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sparsopt import solve
 from sparsopt.branch_and_bound import BranchAndBound, Proof, Relaxation, root_bound
 from sparsopt.branch_and_bound.incumbent import Incumbent
-from sparsopt.branch_and_bound.leaps import Quadratic as Model
 from sparsopt.branch_and_bound.leaps import _Search, leap
+from sparsopt.branch_and_bound.model import Quadratic as Model
 from sparsopt.branch_and_bound.splitting import convex_after, splitting
 from sparsopt.branch_and_bound.tree import best_first
 from sparsopt.errors import InvalidResult, MissingCapability

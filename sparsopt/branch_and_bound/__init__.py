@@ -5,6 +5,7 @@ tree         best-first search with that bound: ridge, p > n, logistic regressio
 leaps        leaps and bounds on the inverse Hessian: quadratics of up to some hundred coordinates
 solver       both as the method "branch-and-bound" of `sparsopt.solve`
 
+>>> import numpy as np
 >>> import sparsopt
 >>> rng = np.random.default_rng(0)
 >>> X = rng.standard_normal((60, 20))

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from sparsopt.branch_and_bound.incumbent import Incumbent
-from sparsopt.branch_and_bound.leaps import Quadratic, leap
+from sparsopt.branch_and_bound.leaps import leap
+from sparsopt.branch_and_bound.model import Quadratic
 from sparsopt.branch_and_bound.relaxation import Relaxation, capable
 from sparsopt.branch_and_bound.splitting import ENTIRE
 from sparsopt.branch_and_bound.tree import Node, best_first, dearest
