@@ -228,15 +228,12 @@ def test_one_linear_layer_has_an_exact_interval_certificate():
 
 
 @given(seed=some.integers(0, 10**6))
-@settings(max_examples=scaled(15))
+@settings(max_examples=scaled(8))
 def test_certificates_shrink_with_the_tolerance(seed):
     target, domain = dense(seed, (3, 4, 2)), st.Domain.box((3,))
-    certificates = [
-        st.build(target, st.TwoForOne(70), seed, st.Subset("best", eps, 20), domain).certificate.bound
-        for eps in (1e-1, 1e-6)
-    ]
-    loose = st.build(target, st.TwoForOne(70), seed, st.Subset("smallest", 0.1), domain).certificate.bound
-    assert certificates[0] == certificates[1] <= loose
+    rules = (st.Subset("smallest", 0.1), st.Subset("any", 1e-3, 20), st.Subset("any", 1e-5, 20))
+    bounds = [st.build(target, st.TwoForOne(60), seed, rule, domain).certificate.bound for rule in rules]
+    assert bounds[0] > bounds[1] > bounds[2]
 
 
 @given(
@@ -322,8 +319,8 @@ def test_what_the_first_items_miss_the_others_may_meet():
     first = [
         np.abs(targets[i] - (np.arange(1024)[:, None] >> np.arange(10) & 1) @ items[i, :10]).min() for i in range(400)
     ]
-    assert missed[10] == (np.array(first) > 0.01).sum() > 20  # by enumeration
-    assert missed[30] < missed[20] / 2 < missed[10] / 4
+    assert missed[10] == (np.array(first) > 0.01).sum() >= 20  # by enumeration
+    assert missed[30] <= missed[20] <= missed[10] / 4  # a second look is a second chance
 
 
 def test_a_weak_block_is_reported():
