@@ -177,14 +177,15 @@ class Search:
         gains = pair_gains(view.c, view.d, cross, C)
         gains[~view.free] = 0.0
         places = np.argpartition(gains, gains.size - min(8, gains.size), axis=None)[-8:]
+        places = places[gains.ravel()[places] > 0]  # not members, nor what depends on them
         partners, firsts = np.unravel_index(places, gains.shape)
         t = self.tableau(np.unique(np.concatenate([self.around, partners])), S)
         best, lowest, coordinates = t.inside.copy(), t.value, np.unique(np.concatenate([self.around, partners]))
         start = best
         for j, i in zip(partners, C[firsts], strict=True):
             t.to(start)
-            t.sweep(int(np.searchsorted(coordinates, i)))
-            t.sweep(int(np.searchsorted(coordinates, j)))
+            t.enter(int(np.searchsorted(coordinates, i)))
+            t.enter(int(np.searchsorted(coordinates, j)))
             t.backward(self.k)
             t.polish(self.tolerance)
             if t.value < lowest - self.tolerance:
@@ -204,7 +205,7 @@ class Search:
             for _ in gone:
                 gains = t.entries()
                 gains[gone] = 0.0
-                t.sweep(int((gains * self.random.exponential(size=t.m)).argmax()))
+                t.enter(int((gains * self.random.exponential(size=t.m)).argmax()))
             t.polish(self.tolerance)
             better = t.value < lowest - self.tolerance
             failures = 0 if better else failures + 1

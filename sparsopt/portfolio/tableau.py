@@ -66,6 +66,11 @@ class Tableau:
         T[:, j] = T[j] = column / abs(pivot)
         T[j, j] = -1.0 / pivot
 
+    def enter(self, j: int) -> None:
+        """Bring j in, unless it is a member or depends on the members."""
+        if not self.inside[j] and self.T[j, j] > self.floor[j]:
+            self.sweep(j)
+
     def to(self, support: NDArray[np.bool_]) -> None:
         """Sweep to another support."""
         self.inside = support.copy()
