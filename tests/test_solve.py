@@ -216,7 +216,7 @@ def test_names_that_are_not_there():
         solve(PROBLEM, 2, method="opm")
     with pytest.raises(InvalidInput, match="unknown method 'forward_greedy'; did you mean forward-greedy"):
         solve(PROBLEM, 2, method="forward_greedy")
-    with pytest.raises(InvalidInput, match="unknown method 'qqqq'; known are auto, .*forward-greedy"):
+    with pytest.raises(InvalidInput, match=r"unknown method 'qqqq'; known are auto, .*forward-greedy"):
         solve(PROBLEM, 99, method="qqqq")
     with pytest.raises(InvalidInput, match=r"method is 7; a name out of sparsopt.methods\(\), a Method such as"):
         solve(PROBLEM, 2, method=7)  # type: ignore[arg-type]

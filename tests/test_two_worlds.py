@@ -87,7 +87,7 @@ def test_same_object_same_supports(name: str) -> None:
         assert _agree(SHARED[name](k, X.shape[1], step), seed) <= 1e-12, seed
 
 
-# Training by mini-batch in the place of the steps: the whole network catalogue on NumPy, with Train as gradient descent.
+# Training in the place of the steps: the whole network catalogue on NumPy, with Train as gradient descent.
 TRAINED = [name for name in networks.METHODS if "reinit" not in name]  # fresh weights have no counterpart in X and y
 
 

@@ -256,7 +256,7 @@ class _View:
             self.inverse, self.B, self.b = np.empty((0, 0)), np.empty((search.p, 0)), np.empty(0)
             self.c, self.d = c, h
         self.value = -float(c[S] @ self.b) / 2
-        self.gamma = np.diagonal(self.inverse)
+        self.gamma: Vector = np.diagonal(self.inverse).astype(float)
         free = self.d > DEPENDENT * h
         free[S] = False
         self.free = free
