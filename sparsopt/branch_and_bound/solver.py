@@ -25,6 +25,7 @@ from sparsopt.branch_and_bound.model import Quadratic
 from sparsopt.branch_and_bound.relaxation import Relaxation, capable
 from sparsopt.branch_and_bound.splitting import ENTIRE
 from sparsopt.branch_and_bound.tree import Node, best_first, dearest
+from sparsopt.portfolio.auto import Auto
 from sparsopt.result import Result, Status, Trace
 from sparsopt.state import Array
 
@@ -118,15 +119,7 @@ def _finish(relaxation: Relaxation, model: Quadratic, node: Node, found: Incumbe
 
 def _start(problem: Any, k: int, seed: int) -> tuple[Array, float]:
     """The best point of the portfolio."""
-    support = np.zeros(problem.layout.n, dtype=bool)
-    if hasattr(problem, "hessian_block"):
-        from sparsopt.portfolio.quadratic import Search
-
-        support[Search(problem.open(), k, seed, 1).run()] = True
-        return problem.minimise_on(support, None)
-    from sparsopt.solvers import SOLVERS
-
-    result = SOLVERS["auto"].solve(problem, k, seed)
+    result = Auto().solve(problem, k, seed)
     return result.x, float(problem.value(result.x))
 
 
