@@ -48,7 +48,7 @@ def throughput(seconds: float, peer: Path | None, seed: int) -> list[dict[str, A
             searches["LT-existence exhaustive"] = _each(public_search(peer))
         for name, search in searches.items():
             rows.append(
-                {"method": name, "n": n, "tolerance": TOLERANCE, "rate": _rate(search, n, seconds, seed, batch=2)}
+                {"method": name, "n": n, "tolerance": TOLERANCE, "rate": _rate(search, n, seconds, seed, first=1)}
             )
     return rows
 
@@ -136,7 +136,8 @@ def _rate(search: Search, n: int, seconds: float, seed: int, first: int = 512, b
     search(items[-2:], targets[-2:])
     start, done, few = time.process_time(), 0, first
     while done == 0 or (time.process_time() - start < seconds and done + few <= batch):
-        search(items[done : done + few], targets[done : done + few])
-        done += few
+        now = targets[done : done + few]
+        search(items[done : done + few], now)
+        done += len(now)
         few = min(4 * few, batch // 4) if few >= 512 else few
     return done / (time.process_time() - start)
