@@ -39,11 +39,11 @@ def _accuracy(axes: Any, lines: Sequence[Line], limits: tuple[float, float]) -> 
     axes.set_yscale("log")
     axes.set_xscale("log")
     axes.set_ylim(*limits)
+    axes.set_xlim(1.12 * (1 - asked[0]), 0.93 * (1 - asked[-1]))
     axes.set_yticks([100 - a for a in ACCURACIES if axes.get_ylim()[1] < 100 - a < axes.get_ylim()[0]])
     axes.set_yticklabels([f"{100 - error:g}" for error in axes.get_yticks()])
     for method in dict.fromkeys(line.method for line in lines):
         _curve(axes, sorted((x for x in lines if x.method == method and not x.missing), key=lambda x: x.asked), asked)
-    axes.set_xlim(1.12 * (1 - asked[0]), 0.93 * (1 - asked[-1]))
     axes.set_xticks([1 - sparsity for sparsity in asked], [f"{100 * sparsity:g}" for sparsity in asked])
     axes.minorticks_off()
     axes.set_xlabel("sparsity, % of the prunable weights")
@@ -64,7 +64,10 @@ def _curve(axes: Any, lines: Sequence[Line], asked: Sequence[float]) -> None:
     axes.plot(density, [_error(line.accuracy.mean) for line in lines], **style.line)
     if lines[0].accuracy.count > 1:
         low, high = ([_error(getattr(line.accuracy, end)) for line in lines] for end in ("low", "high"))
-        axes.fill_between(density, low, high, color=style.color, alpha=0.1, linewidth=0)
+        if len(density) == 1:  # a band of one point would be nothing
+            axes.vlines(density, low, high, color=style.color, alpha=0.4, linewidth=2)
+        else:
+            axes.fill_between(density, low, high, color=style.color, alpha=0.1, linewidth=0)
 
 
 def _label_methods(axes: Any, lines: Sequence[Line]) -> None:
