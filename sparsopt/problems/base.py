@@ -16,6 +16,7 @@ methods: `minimise_on` (fully corrective methods), `curvature` (gains), `smoothn
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -95,3 +96,11 @@ class Last:
         """Remembers `found` at x, and returns it."""
         self.x, self.found = x.copy(), found
         return found
+
+    def once(self, x: Array, compute: Callable[[Array], Array]) -> Array:
+        """compute(x), or what it gave when x was last asked for; read-only, because it is shared."""
+        known = self.get(x)
+        if known is None:
+            known = self.put(x, compute(x))
+            known.flags.writeable = False
+        return known

@@ -73,14 +73,7 @@ class LeastSquares(Problem):
 
     def gradient(self, x: Array) -> Array:
         """-A'W r + ridge x, r the residual at x: one product with all of X, none if x is that of the last call."""
-        memo = self._memo
-        if memo is None:
-            return self._gradient(x)
-        known = memo.gradient.get(x)
-        if known is None:
-            known = memo.gradient.put(x, self._gradient(x))
-            known.flags.writeable = False
-        return known
+        return self._gradient(x) if self._memo is None else self._memo.gradient.once(x, self._gradient)
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """(A'WA + ridge I) v."""

@@ -89,14 +89,7 @@ class Logistic(Problem):
 
     def gradient(self, x: Array) -> Array:
         """A'r + ridge x with r_i = w_i (p_i - y_i), by the envelope theorem: one product with all of X."""
-        memo = self._memo
-        if memo is None:
-            return self._gradient(x)
-        known = memo.gradient.get(x)
-        if known is None:
-            known = memo.gradient.put(x, self._gradient(x))
-            known.flags.writeable = False
-        return known
+        return self._gradient(x) if self._memo is None else self._memo.gradient.once(x, self._gradient)
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """(A'(D - d d'/sum d)A + ridge I) v, D = diag(d), d_i = w_i p_i (1 - p_i); without intercept A'DA + ridge I."""

@@ -67,13 +67,10 @@ class Quadratic(Problem):
 
     def gradient(self, x: Array) -> Array:
         """H x - c."""
-        if self._memo is None:
-            return self._times(x) - self.c
-        known = self._memo.gradient.get(x)
-        if known is None:
-            known = self._memo.gradient.put(x, self._times(x) - self.c)
-            known.flags.writeable = False
-        return known
+        return self._gradient(x) if self._memo is None else self._memo.gradient.once(x, self._gradient)
+
+    def _gradient(self, x: Array) -> Array:
+        return self._times(x) - self.c
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """H v."""
