@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from nets import catalogue
 from nets.catalogue import METHODS, Plan
 from nets.engine import MOMENTUM as SLOT
 from nets.gates import Masked, StraightThrough
@@ -122,7 +121,7 @@ def test_rewinding_to_step_0_or_later_is_one_method() -> None:
     world, plan = world_and_plan("residual", MOMENTUM)
     early = STEPS // 20
     late = METHODS["imp-rewind"](plan)
-    assert late.stages == catalogue.imp(plan, early=early).stages
+    assert late.stages == METHODS["imp"](plan, early=early).stages
     state = after(late, world)
     assert state.cost == early + (STEPS - early) * (plan.rounds + 1) and state.clock == STEPS
     assert state.saved["early"].cost == state.saved["early"].clock == early
@@ -131,7 +130,7 @@ def test_rewinding_to_step_0_or_later_is_one_method() -> None:
 def test_growth_of_everything_at_once_is_random_then_dense() -> None:
     """One round of growth by all that is missing opens all weights, the new ones at zero."""
     world, plan = world_and_plan("perceptron", MOMENTUM, sparsity=0.0)
-    method = catalogue.growth(plan, rounds=1, until=0.5, seed_share=0.5)
+    method = METHODS["growth"](plan, rounds=1, until=0.5, seed_share=0.5)
     first = round(0.5 * plan.n)
     stages = (
         Stage((Phase(Choose(ERK(first), Random()), plan.train(10)),)),

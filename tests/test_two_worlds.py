@@ -113,7 +113,7 @@ def test_feedback_is_training_through_a_straight_gate() -> None:
     X, y, w, k, step = draw(3)
     plan = Plan(NumpyWorld(X, y, w).layout, k, 32, HalfSquares(learning_rate=step))
     world = NumpyWorld(X, y, w)
-    dpf = networks.dpf(plan, period=4)
+    dpf = networks.METHODS["dpf"](plan, period=4)
     twin = Method("twin", tuple(_with_feedback(stage, step) for stage in dpf.stages))
     a, b = run(dpf, world, world.start()), run(twin, world, world.start())
     assert [row.support for row in a.trace] == [row.support for row in b.trace]

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nets.catalogue import Plan
+from nets.catalogue.plan import Plan
 from nets.recipe import SGD, Adam, Cosine, Recipe
 from nets.relaxations import EdgePopup, GemMiner, Scores, Supermask, TopScores
 from nets.strong_tickets.build import build

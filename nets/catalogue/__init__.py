@@ -1,0 +1,23 @@
+"""The network methods, one short entry each, built from sparsopt's moves, schedules and catalogue.
+
+An entry takes a `Plan` (which weights there are, how many to keep, how long one training is, and how one trains) and
+returns a `Method`. Where the convex catalogue has the method, the entry calls it and passes `Train(...)` as the fit.
+
+    >>> plan = Plan(Layout(("fc",), ((10, 784),)), k=784, steps=1000)
+    >>> METHODS["imp"](plan).name
+    'imp'
+
+T is `plan.steps`, the length of one training; every entry says how many trainings it costs. One file a family, each
+with the names it contributes in its own `METHODS`.
+"""
+
+from __future__ import annotations
+
+from nets.catalogue import at_initialisation, replacement, retraining, thresholding
+from nets.catalogue.plan import Entry, Plan, cost, within
+
+__all__ = ["METHODS", "Entry", "Plan", "cost", "within"]
+
+FAMILIES = (at_initialisation, retraining, replacement, thresholding)
+
+METHODS: dict[str, Entry] = {name: entry for family in FAMILIES for name, entry in family.METHODS.items()}

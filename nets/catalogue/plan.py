@@ -1,0 +1,77 @@
+"""What an entry of the catalogue is given, what it costs, and how it is fitted to a budget.
+
+>>> plan = Plan(Layout(("fc",), ((10, 784),)), k=784, steps=1000)
+>>> cost(imp(plan)), cost(within(imp, plan, budget=5000)) <= 5000
+(12000, True)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nets.recipe import Recipe
+from nets.training import Train
+from sparsopt.errors import InvalidInput
+from sparsopt.method import Method, Phase, Stage
+from sparsopt.moves import Stay
+from sparsopt.state import Layout
+
+__all__ = ["Entry", "Plan", "cost", "finish", "within"]
+
+RATE = 0.2  # what iterative magnitude pruning removes a round (Frankle and Carbin 2019, most networks)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method is asked to do: keep k weights of a layout, a training being `steps` long."""
+
+    layout: Layout
+    k: int
+    steps: int
+    recipe: Recipe = Recipe()
+
+    @property
+    def n(self) -> int:
+        return self.layout.n
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of iterative pruning: the fewest that remove at most 20 % each."""
+        return max(1, math.ceil(math.log(self.k / self.n) / math.log(1 - RATE) - 1e-9)) if self.k < self.n else 0
+
+    def train(self, steps: int, **changes: object) -> Train:
+        """`steps` steps of a training that is T long in all."""
+        return Train(steps, self.recipe, total=max(self.steps, 1), **changes)  # type: ignore[arg-type]
+
+
+def finish(plan: Plan, done: int, **changes: object) -> tuple[Stage, ...]:
+    """What remains of one training, on the support as it is."""
+    left = plan.steps - done
+    return (Stage((Phase(Stay(), plan.train(left, **changes)),)),) if left > 0 else ()
+
+
+Entry = Callable[..., Method]  # (plan) -> method; what a catalogue consists of
+
+
+def cost(method: Method) -> int:
+    """Training steps that a method takes in all, if no judge ends it early."""
+    return sum(
+        stage.rounds * sum(phase.fit.steps for phase in stage.phases if isinstance(phase.fit, Train))
+        for stage in method.stages
+    )
+
+
+def within(entry: Entry, plan: Plan, budget: int) -> Method:
+    """The entry with the longest training whose total cost stays within `budget` steps: comparison at equal cost."""
+    low, high = 0, budget
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = cost(entry(dataclasses.replace(plan, steps=middle))) <= budget
+        low, high = (middle, high) if fits else (low, middle - 1)
+    if low == 0:
+        name = getattr(entry, "__name__", repr(entry))
+        raise InvalidInput(f"a budget of {budget} steps is too small for {name}, even with one step a training")
+    return entry(dataclasses.replace(plan, steps=low))
