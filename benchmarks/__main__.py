@@ -10,6 +10,8 @@ import typing
 COMMANDS = {
     "compare": ("benchmarks.compare", "greedy pruning against iterative magnitude pruning, and the convex solvers"),
     "report": ("benchmarks.report", "write a run's report again from its results"),
+    "convex": ("benchmarks.convex_peers", "our convex solvers and other packages side by side"),
+    "reproduce": ("benchmarks.reproduce", "published claims run again, with verdicts"),
     "subset-sum": ("benchmarks.subset_sum", "random subset sums: figures and throughput"),
 }
 

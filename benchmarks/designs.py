@@ -65,11 +65,7 @@ class Planted:
 
     def draw(self, seed: int) -> Drawn:
         rng = np.random.default_rng([seed, sum(map(ord, self.name))])
-        Z = rng.standard_normal((self.n, self.p))
-        X = np.empty_like(Z)
-        X[:, 0] = Z[:, 0]
-        for j in range(1, self.p):
-            X[:, j] = self.rho * X[:, j - 1] + np.sqrt(1 - self.rho**2) * Z[:, j]
+        X = correlated(rng, self.n, self.p, self.rho)
         truth = rng.choice(self.p, self.k, replace=False)
         w = rng.choice([-1, 1], self.k) * rng.uniform(1, 2, self.k)
         signal = X[:, truth] @ w
@@ -97,13 +93,13 @@ class Diabetes:
         from sklearn.datasets import load_diabetes
 
         bunch: Any = load_diabetes()
-        base = _standardised(bunch.data)
+        base = standardised(bunch.data)
         terms = [
             base[:, list(columns)].prod(axis=1)
             for degree in range(1, self.degree + 1)
             for columns in itertools.combinations_with_replacement(range(base.shape[1]), degree)
         ]
-        return _standardised(np.column_stack(terms)), _standardised(bunch.target[:, None])[:, 0], None
+        return standardised(np.column_stack(terms)), standardised(bunch.target[:, None])[:, 0], None
 
     def __str__(self) -> str:
         return f"diabetes, n = 442, all monomials of 10 variables to degree {self.degree}, standardised"
@@ -126,13 +122,23 @@ class Stored:
             raise DataError(f"{self.name}: set SPARSOPT_DATA to a folder that has convex/{self.name}.npz")
         with np.load(path, allow_pickle=False) as file:
             X, y = file["X"], file["y"]
-        return _standardised(X), _standardised(y[:, None])[:, 0], None
+        return standardised(X), standardised(y[:, None])[:, 0], None
 
     def __str__(self) -> str:
         return f"{self.name}, standardised"
 
 
-def _standardised(X: Floats) -> Floats:
+def correlated(rng: np.random.Generator, n: int, p: int, rho: float) -> Floats:
+    """Gaussian rows with correlation rho^|i - j| between columns i and j, (n, p)."""
+    Z = rng.standard_normal((n, p))
+    X = np.empty_like(Z)
+    X[:, 0] = Z[:, 0]
+    for j in range(1, p):
+        X[:, j] = rho * X[:, j - 1] + np.sqrt(1 - rho**2) * Z[:, j]
+    return X
+
+
+def standardised(X: Floats) -> Floats:
     """Columns with mean 0 and deviation 1; constant columns are dropped."""
     X = X - X.mean(0)
     deviation = X.std(0)
