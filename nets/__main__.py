@@ -3,6 +3,7 @@
     python -m nets methods
     python -m nets prune --data mnist --model lenet-300-100 --method imp --sparsity 0.9 --epochs 2 --out runs/imp
     python -m nets train --data digits --epochs 20
+    python -m nets export runs/imp
     python -m nets strong-ticket --help
 
 With `--out` a run that was interrupted or killed continues by the same command, and a finished one prints its result
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import nets
+from nets.export.command import Export
 from nets.recipe import SGD, Adam, Cosine, Recipe
 from nets.strong_tickets.command import StrongTicket
 from sparsopt import support as sp
@@ -127,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0, 2 for an error, 130 after Ctrl-C."""
     import tyro
 
-    commands = Methods | Train | Prune | StrongTicket
+    commands = Methods | Train | Prune | Export | StrongTicket
     command: Any = tyro.cli(commands, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
     try:
         command()
