@@ -25,16 +25,20 @@ __all__ = [
     "Clock",
     "CoordinateStep",
     "Exact",
+    "Extrapolate",
     "Feedback",
     "Fit",
     "FrankWolfeStep",
     "FreshOptimiser",
     "GradientSteps",
     "InverseSmoothness",
+    "LineSearch",
     "Normalised",
     "Remember",
     "Restrict",
     "Rewind",
+    "StepSize",
+    "step_length",
 ]
 
 OPTIMISER = "momentum."  # slots whose names start so belong to the optimiser
@@ -76,7 +80,19 @@ class Normalised:
         return step * float(state.slots.get("shrink", (1.0,))[0])
 
 
-def _length(step_size: float | StepSize, f: Any, state: State, g: Array) -> float:
+@dataclass(frozen=True)
+class LineSearch:
+    """|g_S|^2 / g_S'H g_S: the exact line search of a quadratic along its gradient on the state's support S."""
+
+    needs = ("hessian_product",)
+
+    def __call__(self, f: Any, state: State, g: Array) -> float:
+        bend = float(g @ f.hessian_product(state.x, g))
+        return sp.square_norm(g) / bend if bend > 0 else 0.0
+
+
+def step_length(step_size: float | StepSize, f: Any, state: State, g: Array) -> float:
+    """The length of a step along -g, (n,), for a number or a rule."""
     return step_size(f, state, g) if callable(step_size) else step_size
 
 
@@ -90,7 +106,7 @@ class Exact:
     needs = ("minimise_on",)
 
     def __call__(self, oracle: Any, state: State) -> State:
-        x, value = oracle.minimise_on(state.support, state.x)
+        x, value = oracle.at(state).minimise_on(state.support, state.x)
         return state.but(x=x, value=value, clock=state.clock + 1, cost=state.cost + 1)
 
 
@@ -106,7 +122,7 @@ class GradientSteps:
         f = oracle.at(state)
         for _ in range(self.steps):
             g = sp.restrict(f.gradient(state.x), state.support)
-            state = state.but(x=state.x - _length(self.step_size, f, state, g) * g)
+            state = state.but(x=state.x - step_length(self.step_size, f, state, g) * g)
         return state.but(clock=state.clock + self.steps, cost=state.cost + self.steps)
 
 
@@ -167,8 +183,20 @@ class Feedback:
         f = oracle.at(state)
         for _ in range(self.steps):
             g = f.gradient(sp.restrict(state.x, state.support))
-            state = state.but(x=state.x - _length(self.step_size, f, state, g) * g)
+            state = state.but(x=state.x - step_length(self.step_size, f, state, g) * g)
         return state.but(clock=state.clock + self.steps, cost=state.cost + self.steps)
+
+
+@dataclass(frozen=True)
+class Extrapolate:
+    """x <- x + momentum (x - what x was the last time), which travels in slot "previous". Nothing the first time."""
+
+    momentum: float
+
+    def __call__(self, oracle: Any, state: State) -> State:
+        previous = state.slots.get("previous", state.x)
+        slots = {**state.slots, "previous": state.x}
+        return state.but(x=state.x + self.momentum * (state.x - previous), slots=slots)
 
 
 # ---- fits that rearrange -------------------------------------------------------------------------------------------

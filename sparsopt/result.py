@@ -24,6 +24,7 @@ class Status(enum.Enum):
         "A shorter step, or a judge that asks for decrease, breaks the cycle."
     )
     NO_DECREASE = "The last proposal did not lower the objective and was undone: a local optimum of this move."
+    TARGET = "The objective reached the target that was given."
     SUPPORT_STABLE = "The support stopped changing."
     NOT_FINITE = (
         "A weight became NaN or infinite; the last finite iterate was returned. "

@@ -55,10 +55,15 @@ LOSSES = {"squares": least_squares, "logistic": logistic, "quadratic": quadratic
 
 # What the entries promise, by name:
 EXACT_SIZE = set(METHODS) - {"forward-greedy", "frank-wolfe", "randomised"}
-DESCENDS = {"forward-greedy", "frank-wolfe", "fully-corrective", "omp", "replacement", "iht", "htp", "cosamp"}
-DESCENDS_ON_QUADRATICS = {"niht"}
-REFITTED = {"fully-corrective", "omp", "replacement", "foba", "backward-elimination", "htp", "cosamp"}
-SCALE_FREE = {"fully-corrective", "omp", "replacement", "foba", "backward-elimination", "forward-greedy"}
+EXCHANGING = {"best-swap", "local-search", "splicing", "oscillation"}
+PURSUITS = {"cosamp", "subspace-pursuit", "partial-hard-thresholding", "htp"}
+DESCENDS = (
+    {"forward-greedy", "frank-wolfe", "fully-corrective", "omp", "ols", "replacement", "iht"} | EXCHANGING | PURSUITS
+)
+DESCENDS_ON_QUADRATICS = {"niht", "aiht", "gradient-pursuit"}
+GREEDY = {"fully-corrective", "omp", "ols", "replacement", "foba", "backward-elimination"}
+REFITTED = GREEDY | EXCHANGING | PURSUITS | {"regularised-iht"}
+SCALE_FREE = GREEDY | EXCHANGING | {"forward-greedy"}
 
 every_method = pytest.mark.parametrize("name", METHODS)
 every_loss = pytest.mark.parametrize("loss", LOSSES)
@@ -68,6 +73,9 @@ every_loss = pytest.mark.parametrize("loss", LOSSES)
 SHORT = {
     "iht": lambda k: catalogue.iht(k, rounds=100),
     "niht": lambda k: catalogue.niht(k, rounds=50),
+    "momentum-iht": lambda k: catalogue.momentum_iht(k, rounds=60),
+    "aiht": lambda k: catalogue.aiht(k, rounds=40),
+    "regularised-iht": lambda k: catalogue.regularised_iht(k, rounds=60),
     "iht-with-feedback": lambda k: catalogue.iht_with_feedback(k, rounds=50),
 }
 
