@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,9 @@ from sparsopt.state import State
 
 BUFFER = "buffer."  # slots of constants: buffers and frozen parameters
 MOMENTUM = "momentum."
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> mean
+Chunks = Sequence[tuple[Tensor, Tensor]]
 
 
 class Engine:
@@ -101,16 +104,28 @@ class Engine:
                 gate.weights(v, c, visible)
                 gradient.zero_()
                 self._loss(recipe, inputs, targets).backward()
+                while gate.look_again(gradient, self.theta.detach(), c, visible):
+                    with self._same_buffers():
+                        self._loss(recipe, inputs, targets).backward()
                 gate.gradient(gradient[: self.n], v, c)
-                group["lr"] = recipe.rate(state.clock + step, total)
+                group["lr"] = rate = recipe.rate(state.clock + step, total)
                 optimiser.step()
-                gate.settle(v, c)
+                gate.settle(v, c, rate)
                 if frozen is not None:
                     rest.copy_(frozen)  # weight decay moves even what has no gradient
         others = {name: a for name, a in state.slots.items() if not name.startswith((MOMENTUM, BUFFER))}
         slots = {**others, **self.contents(), **self._optimiser_slots(recipe, optimiser)}
         state = state.but(slots=slots, clock=state.clock + steps, cost=state.cost + steps)
-        return gate.store(state, v.clone())
+        return gate.keep(gate.store(state, v.clone()), c)
+
+    @contextlib.contextmanager
+    def _same_buffers(self) -> Iterator[None]:
+        """What the module itself remembers, such as batch norm's statistics, is afterwards what it was."""
+        before = {name: c.clone() for name, c in self.weights.constants(self.model).items()}
+        yield
+        with torch.no_grad():
+            for name, constant in self.weights.constants(self.model).items():
+                constant.copy_(before[name])
 
     def _open_gate(self, gate: Gate, v: Tensor, c: Any) -> Tensor:
         """What the module sees of its prunable weights: v itself where the gate keeps nothing apart."""
@@ -130,13 +145,62 @@ class Engine:
 
     def gradient(self, state: State, x: Tensor, recipe: Recipe, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Gradient of the batch's loss in all of x, in training mode; nothing of it stays in the state."""
+        return self.mean_gradient(state, x, recipe.loss, [batch])
+
+    def mean_gradient(self, state: State, x: Tensor, loss: Loss, chunks: Chunks, mode: str = "train") -> Tensor:
+        """Gradient in x of the mean loss over chunks of (inputs, targets), in "train" or "eval" mode."""
+        with self._at(state, x, mode):
+            for part in self._parts(loss, chunks):
+                part.backward()
+        return self.slope[: self.n].clone()
+
+    def mean_loss(self, state: State, x: Tensor, loss: Loss, chunks: Chunks, mode: str = "train") -> float:
+        """The mean loss whose gradient `mean_gradient` is."""
+        with torch.no_grad(), self._at(state, x, mode):
+            return float(sum(part.double() for part in self._parts(loss, chunks)))
+
+    def hessian_product(
+        self, state: State, x: Tensor, v: Tensor, loss: Loss, chunks: Chunks, mode: str = "train"
+    ) -> Tensor:
+        """H v, H the Hessian in x of the same mean loss: the gradient of (gradient . v), chunk by chunk."""
+        directions = [direction for _, direction in self.weights.blocks(v)]
+        with self._at(state, x, mode), _twice_differentiable():
+            blocks = [self.model.get_parameter(name) for name in self.weights.prunable]
+            for part in self._parts(loss, chunks):
+                slopes = torch.autograd.grad(part, blocks, create_graph=True, materialize_grads=True)
+                along = sum((g * d).sum() for g, d in zip(slopes, directions, strict=True))
+                if isinstance(along, Tensor) and along.requires_grad:  # not where the loss is linear
+                    along.backward()
+        return self.slope[: self.n].clone()
+
+    def flow(self, state: State, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """|x| * dR/d|x| (n,) in float64: R is the sum of the outputs for one input of ones, in evaluation mode, of the
+        module with the absolute values of all parameters and buffers."""
+        with self._at(state, x, "eval"):
+            own = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+            size = {name: t.detach().abs().double() if t.is_floating_point() else t for name, t in own.items()}
+            leaves = [size[name].requires_grad_() for name in self.weights.prunable]
+            ones = torch.ones((1, *shape), dtype=torch.float64, device=self.device)
+            total = torch.func.functional_call(self.model, size, (ones,)).sum()
+            slopes = torch.autograd.grad(total, leaves, materialize_grads=True)
+        return torch.cat([(w.detach() * g).reshape(-1) for w, g in zip(leaves, slopes, strict=True)]).abs()
+
+    @contextlib.contextmanager
+    def _at(self, state: State, x: Tensor, mode: str) -> Iterator[None]:
+        """The module at x in a mode, without gradients yet, its randomness that of the state's next step."""
         self.load(state, x)
         self.slope.zero_()
-        self.model.train()
+        self.model.train(mode == "train")
         with _own_generator(self.device):
             _seed(self.device, state.seed, state.cost)
-            recipe.loss(self.model(batch[0]), batch[1]).backward()
-        return self.slope[: self.n].clone()
+            yield
+
+    def _parts(self, loss: Loss, chunks: Chunks) -> Iterator[Tensor]:
+        """The loss of each chunk with its share of the samples: their sum is the mean loss."""
+        total = sum(len(targets) for _, targets in chunks)
+        for inputs, targets in chunks:
+            part = loss(self.model(inputs), targets)
+            yield part if len(chunks) == 1 else part * (len(targets) / total)
 
     @torch.no_grad()
     def outputs(self, state: State, x: Tensor, inputs: Tensor) -> Tensor:
@@ -170,6 +234,15 @@ def _seed(device: torch.device, *position: int) -> None:
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(number)
+
+
+@contextlib.contextmanager
+def _twice_differentiable() -> Iterator[None]:
+    """Kernels that fuse attention or recurrence have no second derivative: the plain ones run instead."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+        yield
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from nets.data import Batches, DataSet
 from nets.engine import BUFFER, Engine
 from nets.gates import Gate, Masked
 from nets.recipe import Recipe
+from nets.sampled import Sampled
 from nets.weights import ConvolutionsAndLinear, Rule, Weights
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
@@ -186,6 +187,14 @@ class NetworkFunction:
         network, state = self.network, self.state
         batch = network.batches_of(state, network.recipe).at(state.cost)
         return network.engine.gradient(state, x, network.recipe, batch)
+
+    def sampled(self, per_class: int = 10, temperature: float = 1.0, mode: str = "train") -> Sampled:
+        """The loss over `per_class` training samples of each class, as a function that is twice differentiable."""
+        return Sampled(self.network, self.state, per_class, temperature, mode)
+
+    def flow(self, x: Tensor) -> Tensor:
+        """The synaptic flow |x_j dR/d|x_j|| through each weight, (n,) float64: no data, one input of ones."""
+        return self.network.engine.flow(self.state, x, tuple(self.network.data.images.shape[1:]))
 
 
 @dataclass(frozen=True)
