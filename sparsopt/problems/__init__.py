@@ -9,8 +9,21 @@ True
 
 from sparsopt.problems.base import Problem
 from sparsopt.problems.check import Report, check_problem
+from sparsopt.problems.counts import Gamma, Poisson
 from sparsopt.problems.least_squares import LeastSquares
 from sparsopt.problems.logistic import Logistic
 from sparsopt.problems.quadratic import Quadratic
+from sparsopt.problems.robust import Huber, SquaredHinge
 
-__all__ = ["LeastSquares", "Logistic", "Problem", "Quadratic", "Report", "check_problem"]
+__all__ = [
+    "Gamma",
+    "Huber",
+    "LeastSquares",
+    "Logistic",
+    "Poisson",
+    "Problem",
+    "Quadratic",
+    "Report",
+    "SquaredHinge",
+    "check_problem",
+]

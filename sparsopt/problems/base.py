@@ -21,7 +21,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from sparsopt.state import Array, Layout, State
+from sparsopt.state import Array, Layout, Mask, State
+from sparsopt.support import Elements, Structure
 
 __all__ = ["Last", "Problem"]
 
@@ -29,12 +30,15 @@ __all__ = ["Last", "Problem"]
 class Problem:
     """A convex f on R^p. An oracle of the run loop, and the function itself, as nothing but x can change it.
 
-    p: the number of coordinates; dtype: of x. A problem is stateless, so threads may share it; what `open` returns
-    remembers what it computed, belongs to one run, and to one thread.
+    p: the number of coordinates; dtype: of x; structure: which supports are allowed, and what k counts. A problem is
+    stateless, so threads may share it; what `open` returns remembers what it computed, belongs to one run, and to one
+    thread.
     """
 
     layout: Layout
     dtype: Any = np.float64
+    structure: Structure = Elements()
+    limited = False  # whether coefficients are confined to less than R^p
     _memo: Any = None
 
     def __init__(self, p: int, dtype: Any = np.float64) -> None:
@@ -59,9 +63,18 @@ class Problem:
         """An empty memory, where the problem uses one."""
         return None
 
-    def at(self, state: State) -> Self:
-        """f at a state: the problem itself."""
-        return self
+    def at(self, state: State) -> Any:
+        """f at a state: the problem itself, with the curvature at x where no bound holds everywhere."""
+        return Local(self, state.x) if hasattr(self, "curvature_at") else self
+
+    def restricted(self, indices: Array) -> Any:
+        """f as a function of these coordinates only, the others zero."""
+        return Restriction(self, indices)
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is asked of x but that it has at most k non-zeros: what swaps and fixed points assume."""
+        return self.structure == Elements() and not self.limited
 
     def intercept(self, x: Array) -> float:
         """The unpenalised intercept that minimises f at x; 0 where the model has none."""
@@ -77,6 +90,48 @@ class Problem:
         Lower bounds subtract them. A loss that does not know them says infinity, and then has no certificates.
         """
         return np.inf, np.full(self.p, np.inf)
+
+
+class Local:
+    """f as seen from x: with the curvature there, which ranks coordinates but bounds nothing."""
+
+    def __init__(self, problem: Any, x: Array) -> None:
+        self.problem, self.x = problem, x
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.problem, name)
+
+    def curvature(self) -> Array:
+        """About the second derivatives along the coordinates at x, (p,)."""
+        return self.problem.curvature_at(self.x)
+
+
+class Restriction(Problem):
+    """f as a function of some coordinates, the others zero, by putting them in place."""
+
+    def __init__(self, problem: Any, indices: Array) -> None:
+        super().__init__(len(indices), problem.dtype)
+        self.problem, self.indices = problem, indices
+
+    def embedded(self, x: Array) -> Array:
+        """The point of f that x stands for."""
+        full = np.zeros(self.problem.p, x.dtype)
+        full[self.indices] = x
+        return full
+
+    def value(self, x: Array) -> float:
+        return self.problem.value(self.embedded(x))
+
+    def gradient(self, x: Array) -> Array:
+        return self.problem.gradient(self.embedded(x))[self.indices]
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        return self.problem.hessian_product(self.embedded(x), self.embedded(v))[self.indices]
+
+    def minimise_on(self, support: Mask, x: Array | None = None) -> tuple[Array, float]:
+        start = None if x is None else self.embedded(x)
+        found, value = self.problem.minimise_on(self.embedded(support), start)
+        return found[self.indices], value
 
 
 class Last:

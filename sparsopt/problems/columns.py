@@ -92,13 +92,13 @@ class DenseColumns(Columns):
 
     def dot(self, slots: Array, x: Array) -> Array:
         """A_S x, (n,). Runs over unused slots rather than copying columns together."""
-        full = np.zeros(self.index.size)
+        full = np.zeros((self.index.size, *x.shape[1:]))
         full[slots] = x
-        return self.block[:, : full.size] @ full
+        return self.block[:, : self.index.size] @ full
 
     def tdot(self, slots: Array, r: Array) -> Array:
         """A_S' r, (k,)."""
-        return (r @ self.block[:, : self.index.size])[slots]
+        return (self.block[:, : self.index.size].T @ r)[slots]
 
     def weighted_gram(self, slots: Array, weight: Array) -> Array:
         """A_S' diag(weight) A_S, (k, k)."""
@@ -120,12 +120,16 @@ class SparseColumns(Columns):
     def _raw(self, indices: Array) -> Any:
         return self.design.X[:, indices].astype(np.float64, copy=False)
 
+    def take(self, slots: Array) -> Array:
+        """A_S, (n, k), dense: for losses whose Hessian is not diagonal."""
+        return self.design.take(self.index[slots])
+
     def dot(self, slots: Array, x: Array) -> Array:
         return self.design.part(self.index[slots], x)
 
     def tdot(self, slots: Array, r: Array) -> Array:
         indices = self.index[slots]
-        return self._raw(indices).T @ r - self.design.mean[indices] * r.sum()
+        return self._raw(indices).T @ r - np.multiply.outer(self.design.mean[indices], r.sum(axis=0))
 
     def weighted_gram(self, slots: Array, weight: Array) -> Array:
         indices = self.index[slots]

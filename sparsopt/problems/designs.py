@@ -85,20 +85,20 @@ class Design:
         return outer_norm(self)
 
     def dot(self, x: Array) -> Array:
-        """A x, (n,) float64. Touches only the columns where x is not zero if those are few."""
-        active = np.flatnonzero(x)
+        """A x, (n,) float64, for x (p,), or a matrix for a matrix. Touches only the columns that it needs if few."""
+        active = np.flatnonzero(x if x.ndim == 1 else x.any(axis=1))
         if active.size * 8 <= self.p:
             return self.part(active, x[active])
-        return self.X @ x.astype(self.dtype, copy=False) - float(self.mean @ x)
+        return self.X @ x.astype(self.dtype, copy=False) - self.mean @ x
 
     def part(self, indices: Array, x: Array) -> Array:
         """The columns of A with these indices times x, (n,) float64."""
         raise NotImplementedError
 
     def tdot(self, r: Array) -> Array:
-        """A' r, (p,): the one full product of a gradient."""
+        """A' r, (p,), for r (n,), or a matrix for a matrix: the one full product of a gradient."""
         product = self.X.T @ r.astype(self.dtype, copy=False)
-        return product - self.mean * r.sum() if self.centred else product
+        return product - np.multiply.outer(self.mean, r.sum(axis=0)) if self.centred else product
 
     def gram(self) -> Array:
         """A'WA, (p, p) float64."""
@@ -220,7 +220,7 @@ class Sparse(Design):
 
     def part(self, indices: Array, x: Array) -> Array:
         x = x.astype(np.float64, copy=False)
-        return self.X[:, indices] @ x - float(self.mean[indices] @ x)
+        return self.X[:, indices] @ x - self.mean[indices] @ x
 
     def gram(self) -> Array:
         X = self.X.astype(np.float64, copy=False)

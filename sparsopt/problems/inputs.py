@@ -16,7 +16,15 @@ import numpy as np
 from sparsopt.errors import InvalidInput
 from sparsopt.state import Array, Mask
 
-__all__ = ["check_labels", "check_matrix", "check_ridge", "check_support", "check_vector", "check_weights"]
+__all__ = [
+    "check_labels",
+    "check_matrix",
+    "check_ridge",
+    "check_support",
+    "check_vector",
+    "check_weighted_labels",
+    "check_weights",
+]
 
 
 def check_matrix(X: Any) -> Any:
@@ -62,6 +70,13 @@ def check_labels(y: Any, rows: int) -> Array:
         f"y has {values.size} distinct value{'s' * (values.size != 1)} ({shown}); "
         "labels {0, 1} or {-1, 1} are needed, and both have to occur"
     )
+
+
+def check_weighted_labels(y: Any, shares: Array) -> Array:
+    """The same for rows with these shares, of which those above zero have to hold both values."""
+    labels = check_labels(y, shares.size)
+    check_labels(labels[shares > 0], int(np.count_nonzero(shares)))
+    return labels
 
 
 def check_weights(sample_weight: Any, rows: int) -> Array:
