@@ -157,5 +157,5 @@ class GemMiner(Search):
     def gradient(self, g: Tensor, v: Tensor, c: Frozen) -> None:
         g.mul_(c.w).add_(v, alpha=2 * self.penalty).mul_(c.allowed)
 
-    def settle(self, v: Tensor, c: Frozen) -> None:
+    def settle(self, v: Tensor, c: Frozen, rate: float) -> None:
         v.clamp_(0.0, 1.0)

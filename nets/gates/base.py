@@ -4,6 +4,9 @@ Training acts on a vector v of n stored variables; a gate says where v lies in t
 for, and what the gradient at those weights means for v. Every hook has a default: v is x and the weights are v.
 `Masked` is the plain gate; training through another one is how relaxations and supermasks work.
 
+One step, as the engine takes it:  weights;  forward and backward;  look_again, once more until it is content;
+gradient;  the optimiser's step;  settle.
+
     >>> Masked()
     Masked()
 """
@@ -52,8 +55,20 @@ class Gate:
     def gradient(self, g: Tensor, v: Tensor, c: Any) -> None:
         """Change the gradient at the weights into the one for v, in place."""
 
-    def settle(self, v: Tensor, c: Any) -> None:
-        """After each step: put v back where it belongs, in place (a projection)."""
+    def look_again(self, g: Tensor, theta: Tensor, c: Any, out: Tensor) -> bool:
+        """Whether one more gradient is to be added to g, that of the same batch at weights now put into `out`.
+
+        g and theta are the gradient and the values of all parameters, v first, then the rest. Buffers stay as the first
+        look left them.
+        """
+        return False
+
+    def settle(self, v: Tensor, c: Any, rate: float) -> None:
+        """After each step, taken with learning rate `rate`: put v back where it belongs, in place (a projection)."""
+
+    def keep(self, state: State, c: Any) -> State:
+        """The state, after `store`, with what c has gathered while training."""
+        return state
 
 
 @dataclass(frozen=True)
