@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -9,7 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsopt.errors import InvalidInput
-from sparsopt.schedules import ERK, Cosine, Cubic, Geometric, Held, Linear, Rates, Uniform, amount
+from sparsopt.schedules import (
+    ERK,
+    Cosine,
+    Cubic,
+    Falling,
+    Geometric,
+    Held,
+    Linear,
+    Rates,
+    RatesTo,
+    SmartRatio,
+    Uniform,
+    amount,
+    times,
+)
 from sparsopt.state import Layout
 
 ONE = Layout.single(1000)
@@ -75,6 +90,10 @@ shapes = st.lists(
 )
 
 
+def layout_of(shapes):
+    return Layout(tuple(f"w{i}" for i in range(len(shapes))), tuple(shapes))
+
+
 @given(st.sampled_from([Uniform, ERK]), shapes, st.floats(0, 1.2))
 def test_budgets_sum_exactly_and_fit(kind, shapes, density):
     layout = Layout(tuple(f"w{i}" for i in range(len(shapes))), tuple(shapes))
@@ -113,6 +132,94 @@ def test_rates_are_per_block():
     assert [schedule(r, layout) for r in range(4)] == [(80, 9), (64, 8), (51, 7), (51, 7)]
     with pytest.raises(InvalidInput, match="1 rates for 2 blocks"):
         Rates((0.2,), 3)(0, layout)
+
+
+@given(shapes, st.floats(0, 1), st.data())
+def test_rates_end_on_a_total(shapes, density, data):
+    """Exactly k at the end, never more a block than the round before, never more lost than its rate (and rounding)."""
+    layout = layout_of(shapes)
+    rates = data.draw(st.tuples(*[st.floats(0.05, 0.5)] * len(shapes)))
+    k = max(1, round(density * layout.n))
+    rounds = max(1, math.ceil(times(k, rates, layout) - 1e-9))
+    schedule, before = RatesTo(k, rates, rounds), layout.sizes
+    for r in range(rounds):
+        counts = schedule(r, layout)
+        for c, b, rate in zip(counts, before, rates, strict=True):
+            assert math.floor(b * (1 - rate) - 1e-6) - 1 <= c <= b
+        before = counts
+    assert sum(before) == k and schedule(rounds, layout) == before
+    once = RatesTo(k, rates, 1)(0, layout)
+    assert once == before, "one round ends on the same counts"
+
+
+def test_rates_to_a_total_are_rates_where_the_rounds_are_whole():
+    layout = Layout(("hidden", "output"), ((10_000,), (1000,)))
+    plain = Rates((0.2, 0.1), 3)
+    k = sum(plain(2, layout))
+    assert times(k, (0.2, 0.1), layout) == pytest.approx(3, abs=1e-4)
+    assert [RatesTo(k, (0.2, 0.1), 3)(r, layout) for r in range(3)] == [plain(r, layout) for r in range(3)]
+    with pytest.raises(InvalidInput, match="leave more than 900 coordinates whatever the rounds"):
+        times(900, (0.2, 0.0), layout)
+    with pytest.raises(InvalidInput, match=r"one in 0..1 for each"):
+        times(900, (0.2, 1.0), layout)
+
+
+@given(st.sampled_from([Uniform, ERK, SmartRatio]), shapes, st.integers(1, 12), st.floats(0, 0.9))
+def test_falling_counts_fall(kind, shapes, rounds, density):
+    """With the sums of the schedule, and its counts but for rounding."""
+    layout = layout_of(shapes)
+    end, before = round(density * layout.n), layout.sizes
+    plain = kind(Cubic(layout.n, end, rounds))
+    for r in range(rounds):
+        counts = Falling(plain)(r, layout)
+        assert sum(counts) == sum(plain(r, layout))
+        assert all(0 <= c <= b for c, b in zip(counts, before, strict=True))
+        assert max(abs(c - d) for c, d in zip(counts, plain(r, layout), strict=True)) <= len(shapes)
+        before = counts
+    assert sum(before) == end
+
+
+def test_falling_is_needed_and_refuses_to_rise():
+    """The smallest case: halving two blocks of three."""
+    layout = Layout(("a", "b", "c"), ((5,), (5,), (1,)))
+    plain = Uniform(Linear(11, 0, 11))
+    tables = [[schedule(r, layout) for r in range(11)] for schedule in (plain, Falling(plain))]
+    rises = [any(x > y for x, y in zip(b, a, strict=True)) for a, b in itertools.pairwise(tables[0])]
+    assert any(rises) and tables[0] != tables[1]
+    with pytest.raises(InvalidInput, match="no larger sum"):
+        Falling(Uniform(Linear(0, 11, 2)))(1, layout)
+    with pytest.raises(InvalidInput, match="one a block"):
+        Falling(Linear(11, 0, 2))(1, layout)
+
+
+@given(shapes, st.floats(0, 1.1), st.sampled_from([0.0, 2.0]))
+def test_smart_ratios_sum_exactly_and_keep_their_ratio(shapes, density, steepness):
+    """p_l / p_m = weight_l / weight_m between layers that are not full, to one weight; the last one at 0.3."""
+    layout = layout_of(shapes)
+    k = round(density * layout.n)
+    counts = SmartRatio(k, steepness=steepness)(0, layout)
+    L = len(shapes)
+    assert sum(counts) == min(k, layout.n)
+    assert all(0 <= c <= size for c, size in zip(counts, layout.sizes, strict=True))
+    weight = [((L - i + 1) ** 2 + (L - i + 1)) / i**steepness for i in range(1, L)]
+    inside = [
+        ((c - 1) / size / w, (c + 1) / size / w)
+        for c, size, w in zip(counts[:-1], layout.sizes[:-1], weight, strict=True)
+        if c < size
+    ]
+    if inside:
+        assert max(low for low, _ in inside) <= min(high for _, high in inside) + 1e-9
+        assert counts[-1] == min(math.floor(0.3 * layout.sizes[-1] + 0.5), k // 2)
+
+
+def test_smart_ratio_by_hand():
+    """L = 3: weights 12, 6, and the last at 0.3."""
+    layout = Layout(("a", "b", "head"), ((1000,), (1000,), (100,)))
+    assert SmartRatio(210)(0, layout) == (120, 60, 30)
+    assert SmartRatio(210, steepness=2.0)(0, layout) == (160, 20, 30)  # 12 / 1 : 6 / 4
+    assert SmartRatio(20)(0, layout) == (7, 3, 10), "a head that would take all takes half"
+    with pytest.raises(InvalidInput, match="already one count a block"):
+        SmartRatio(Uniform(10))(0, layout)
 
 
 def test_layout_slices_and_axes():
