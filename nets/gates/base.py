@@ -28,9 +28,12 @@ class Gate:
     """The identity: the weights are the stored variables, and all of them train.
 
     trains_rest  whether biases, norms and the like train along with v
+    passes       what a step costs, in forward passes with the support's weights and with all of them: forward and
+                 gradient of the activations, and the gradient of the weights, of all of them unless a gate says less
     """
 
     trains_rest: ClassVar[bool] = True
+    passes: ClassVar[tuple[int, int]] = (2, 1)
 
     def enter(self, state: State) -> State:
         """The state as training starts on a new support."""
@@ -78,6 +81,8 @@ class Masked(Gate):
     They are cleared together on entry and the gradient is masked in each step, so that neither momentum nor weight
     decay can revive a weight.
     """
+
+    passes: ClassVar[tuple[int, int]] = (3, 0)
 
     def enter(self, state: State) -> State:
         return restricted(state)

@@ -9,7 +9,7 @@ They differ in what pulls the others to zero: weight decay alone (`TopProducts`)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -58,6 +58,8 @@ class CompressionAware(Gate):
     without the cut. dense = 1 is CrAM+, 0 CrAM. Peste, Vladu, Kurtic, Lampert and Alistarh (2022), "CrAM: a
     compression-aware minimizer", with sparse gradients and one k (theirs may draw it from a list in each step).
     """
+
+    passes: ClassVar[tuple[int, int]] = (4, 2)
 
     k: int
     radius: float = 0.05

@@ -9,7 +9,7 @@ network on the support and trains a larger set, so that the weights waiting outs
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +42,8 @@ class Averaging(Masked):
     weight at once; here (as in Evci et al.'s implementation) it is a vector of its own, so that a new weight starts at
     rest and any optimiser will do. Costs one more vector of n numbers.
     """
+
+    passes: ClassVar[tuple[int, int]] = (2, 1)
 
     beta: float = 0.9
 
