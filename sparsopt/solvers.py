@@ -33,6 +33,7 @@ from sparsopt.moves import Everything
 from sparsopt.names import lookup
 from sparsopt.portfolio.auto import Auto
 from sparsopt.result import Result, Status
+from sparsopt.searches import Arht, BeamSearch, IteratedLocalSearch
 from sparsopt.state import State
 
 __all__ = ["Auto", "Solver", "methods", "solve"]
@@ -95,7 +96,8 @@ class Named:
         return self.build(k, problem).solve(problem, k, seed)
 
 
-SOLVERS: dict[str, Any] = {"auto": Auto(), "branch-and-bound": BranchAndBound()} | {
+SEARCHES = (BeamSearch(), IteratedLocalSearch(), Arht())
+SOLVERS: dict[str, Any] = {"auto": Auto(), "branch-and-bound": BranchAndBound()} | {s.name: s for s in SEARCHES} | {
     name: Named(getattr(catalogue, name.replace("-", "_")), build) for name, build in catalogue.METHODS.items()
 }
 
