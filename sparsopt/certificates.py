@@ -82,7 +82,7 @@ class Certificates:
         That is g_S = 0 and |g_j| <= L * (the k-th largest |x_i|) off S, up to 1e-7 of the gradient at 0 (Beck, Eldar
         2013). Every optimal x is; few others are. None where f has no smoothness.
         """
-        if not hasattr(self.problem, "smoothness"):
+        if not (self._plain and hasattr(self.problem, "smoothness")):
             return None
         g, L = np.abs(self.problem.gradient(self.x)).astype(np.float64), float(self.problem.smoothness())
         slack = STATIONARY * float(np.abs(self.problem.gradient(np.zeros_like(self.x))).max())
@@ -101,7 +101,9 @@ class Certificates:
         all swaps would take more than 2e9 operations.
         """
         size, p = int(np.count_nonzero(self.support)), self.x.shape[0]
-        if not hasattr(self.problem, "hessian_columns") or _rows(self.problem) * p * (size + 1) > MOST_WORK:
+        if not (self._plain and hasattr(self.problem, "hessian_columns")):
+            return None
+        if _rows(self.problem) * p * (size + 1) > MOST_WORK:
             return None
         slack = 1e-9 * max(self._value_at_zero - self.value, 0.0) + 1e-13 * abs(self.value)
         if not self.feasible:
@@ -114,6 +116,11 @@ class Certificates:
         refit, value = self.problem.minimise_on(self.support, self.x)
         gain = swap_gain(self.problem, refit, self.support, additions=int(np.count_nonzero(self.support)) < self.k)
         return self.value - value + (gain if math.isnan(gain) else max(gain, 0.0))
+
+    @property
+    def _plain(self) -> bool:
+        """Whether any k coordinates may have any values: else fewer points compete than these tests see."""
+        return bool(getattr(self.problem, "plain", True))
 
     @cached_property
     def _value_at_zero(self) -> float:

@@ -59,6 +59,7 @@ class Method:
     name: str
     stages: tuple[Stage, ...]
     source: str = ""
+    structured = True  # knows the structure of a problem
 
     def __add__(self, other: Method) -> Method:
         source = "; ".join(text for text in (self.source, other.source) if text)
@@ -66,7 +67,9 @@ class Method:
 
     def solve(self, problem: Any, k: int, seed: int) -> Result:
         """`run` from the problem's start: what `sparsopt.solve` asks of a solver. k is in the parts already."""
-        return run(self, problem, problem.start(seed))
+        from sparsopt.adapted import adapted  # which is made of methods itself
+
+        return run(adapted(self, problem), problem, problem.start(seed))
 
 
 def parts(thing: Any) -> Iterator[Any]:

@@ -77,6 +77,7 @@ class Gain:
     """
 
     needs = ("gradient", "curvature")
+    additive = True
 
     def __call__(self, f: Any, state: State) -> Array:
         g, h = f.gradient(state.x), f.curvature()
@@ -91,6 +92,7 @@ class Removal:
     """
 
     needs = ("curvature",)
+    additive = True
 
     def __call__(self, f: Any, state: State) -> Array:
         return state.x * state.x * f.curvature() / 2
@@ -139,7 +141,7 @@ class Add:
 
     def __call__(self, f: Any, state: State) -> Mask:
         m = amount(self.m, state.round, f.layout)
-        return state.support | self.structure(self.by(f, state), m, f.layout, ~state.support)
+        return sp.extended(self.structure, self.by(f, state), m, f.layout, state.support)
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ class Swap:
             return state.support
         staying = _staying(self.structure, f, state, leaving)
         kept = self.structure(self.out(f, state), staying, f.layout, state.support)
-        return kept | self.structure(self.into(f, state), leaving, f.layout, ~kept)
+        return sp.extended(self.structure, self.into(f, state), leaving, f.layout, kept)
 
 
 def _leaving(structure: Structure, f: Any, state: State, m: Counts) -> Counts:

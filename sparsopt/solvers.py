@@ -35,8 +35,11 @@ from sparsopt.portfolio.auto import Auto
 from sparsopt.result import Result, Status
 from sparsopt.searches import Arht, BeamSearch, IteratedLocalSearch
 from sparsopt.state import State
+from sparsopt.structures import allows, most
 
 __all__ = ["Auto", "Solver", "methods", "solve"]
+
+ELEMENTS = sp.Elements()
 
 
 class Solver(Protocol):
@@ -49,8 +52,8 @@ def solve(problem: Any, k: int, method: str | Solver = "auto", seed: int = 0) ->
     """Minimise f(x) over vectors x with at most k non-zeros.
 
     problem   LeastSquares, Logistic, Quadratic, or anything with their methods
-    k         how many coordinates may be non-zero. k = 0 gives the zero vector; k >= n the unrestricted minimiser,
-              with the status CLIPPED
+    k         how many coordinates may be non-zero; groups or features where the problem counts those. k = 0 gives the
+              zero vector; a k that holds everything the unrestricted minimiser, with the status CLIPPED
     method    a name out of `methods()`, a Method (built for this k), or any object with .solve(problem, k, seed)
     seed      of methods that draw random numbers
 
@@ -60,17 +63,20 @@ def solve(problem: Any, k: int, method: str | Solver = "auto", seed: int = 0) ->
     not fit together.
     """
     _check_problem(problem)
+    if hasattr(problem, "working"):
+        return problem.restored(solve(problem.working, k, method, seed))
     k, seed = _natural(k, "k"), _natural(seed, "seed")
     solver = _solver(method)
-    n = problem.layout.n
+    _check_structure(problem, k, solver)
+    dense = _holds_all(problem, k)
     if k == 0:
         solver = Method("zero", ())
-    elif k >= n:
+    elif dense:
         solver = Method("unrestricted", (Stage((Phase(Everything(), Exact()),)),))
-    result = _closed(solver.solve(problem, k, seed), min(k, n))
-    if k >= n:
+    result = _closed(solver.solve(problem, k, seed), problem, k)
+    if dense:
         result = dataclasses.replace(result, status=Status.CLIPPED)
-    return _certified(problem, result, min(k, n))
+    return _certified(problem, result, min(k, problem.layout.n))
 
 
 def methods() -> dict[str, str]:
@@ -91,6 +97,7 @@ class Named:
 
     describes: Callable[..., Method]
     build: Callable[[int, Any], Method]
+    structured = True
 
     def solve(self, problem: Any, k: int, seed: int) -> Result:
         return self.build(k, problem).solve(problem, k, seed)
@@ -140,7 +147,31 @@ def _check_problem(problem: Any) -> None:
         )
 
 
-def _closed(result: Result, k: int) -> Result:
+def _structure(problem: Any) -> sp.Structure:
+    return getattr(problem, "structure", ELEMENTS)
+
+
+def _check_structure(problem: Any, k: int, solver: Any) -> None:
+    structure = _structure(problem)
+    if getattr(problem, "plain", True):
+        return
+    least = getattr(structure, "least", 0)
+    if k < least:
+        raise InvalidInput(f"k = {k} is less than the {least} that are always in; give k >= {least}")
+    if not getattr(solver, "structured", False):
+        raise MissingCapability(
+            f"{solver!r} does not know groups, always-selected columns or bounds, which {problem!r} has; auto and the "
+            "methods that move through a structure (omp, replacement, iht, htp, ...) do"
+        )
+
+
+def _holds_all(problem: Any, k: int) -> bool:
+    """Whether a support of size k can be everything."""
+    n, structure = problem.layout.n, _structure(problem)
+    return k >= n if structure == ELEMENTS else sp.count(structure(np.zeros(n), k, problem.layout)) == n
+
+
+def _closed(result: Result, problem: Any, k: int) -> Result:
     """A run that diverged in mid-round leaves a dense iterate: its k largest weights are returned, restricted.
 
     Every other result is as the method returned it.
@@ -148,8 +179,8 @@ def _closed(result: Result, k: int) -> Result:
     if result.status is not Status.NOT_FINITE:
         return result
     state: State = result.state
-    if sp.count(state.support) > k:
-        state = state.but(support=sp.top(abs(state.x), k, state.support))
+    if sp.size(_structure(problem), state.support) > k:
+        state = state.but(support=_structure(problem)(abs(state.x), k, problem.layout, state.support))
     return dataclasses.replace(result, state=Restrict()(None, state))
 
 
@@ -158,15 +189,21 @@ def _certified(problem: Any, result: Result, k: int) -> Result:
 
     name = getattr(result.method, "name", type(result.method).__name__)
     size, stray = sp.count(result.support), sp.count((result.x != 0) & ~result.support)
-    if size > k:
+    if size > room:
+    structure, plain = _structure(problem), getattr(problem, "plain", True)
+    room = most(structure, k)
         raise InvalidResult(
             f"method '{name}' returned a support of {size} coordinates for k = {k}; was it built for another k?"
         )
     if stray:
         raise InvalidResult(
+    if not (plain or allows(structure, result.support, k, problem.layout)):
+        raise InvalidResult(
+            f"method '{name}' returned a support that the problem does not allow: a defect of the method"
+        )
             f"method '{name}' returned {stray} non-zero weights off its support: a defect of the method"
         )
-    certificates = Certificates(problem, result.x, result.support, k)
+    certificates = Certificates(problem, result.x, result.support, min(room, problem.layout.n))
     if result.proof is not None and result.proof.lower_bound > certificates.value + problem.rounding(result.x)[0]:
         raise InvalidResult(
             f"method '{name}' claims that f is nowhere below {result.proof.lower_bound!r}, but f(x) is "

@@ -44,8 +44,10 @@ __all__ = [
     "digest",
     "draw_counts",
     "everything",
+    "extended",
     "finite",
     "group_norms",
+    "like",
     "nothing",
     "projection",
     "restrict",
@@ -177,7 +179,7 @@ class NM:
         np.put_along_axis(kept, order[:, : self.n], True, axis=1)
         moved = np.moveaxis(host, axis, -1).shape
         kept = np.moveaxis((kept & candidates).reshape(moved), -1, axis)
-        return _like(np.ascontiguousarray(kept).reshape(-1), score)
+        return like(np.ascontiguousarray(kept).reshape(-1), score)
 
 
 @dataclass(frozen=True)
@@ -194,20 +196,29 @@ class Groups:
         object.__setattr__(self, "labels", tuple(int(label) for label in self.labels))
         if min(self.labels, default=0) < 0:
             raise InvalidInput(f"Groups: label {min(self.labels)} is negative; number the groups from 0")
+        object.__setattr__(self, "_labels", np.asarray(self.labels, dtype=np.intp))
 
     def size(self, support: Mask) -> int:
         """The number of groups with a coordinate in the support."""
-        return len(np.unique(np.asarray(self.labels)[to_numpy(support)]))
+        return len(np.unique(self.units(0)[to_numpy(support)]))
+
+    def most(self, k: int) -> int:
+        """How many coordinates k groups can hold."""
+        return int(np.sort(np.bincount(self.units(0)))[::-1][:k].sum())
+
+    def units(self, n: int) -> np.ndarray:
+        """The group of each coordinate."""
+        return self.__dict__["_labels"]
 
     def __call__(self, score: Array, counts: Counts, layout: Layout, within: Mask | None = None) -> Mask:
-        labels = np.asarray(self.labels)
+        labels = self.units(score.shape[0])
         if labels.shape != (score.shape[0],):
             raise InvalidInput(f"Groups: {labels.shape[0]} labels for {score.shape[0]} coordinates")
         if not isinstance(counts, (int, np.integer)):
             raise InvalidInput("Groups: counts one a block are not defined; give one number of groups")
         norms = group_norms(to_numpy(score), labels)
         allowed = np.bincount(labels, None if within is None else to_numpy(within)) > 0
-        return _like(top(norms, int(counts), allowed)[labels], score)
+        return like(top(norms, int(counts), allowed)[labels], score)
 
 
 def group_norms(score: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -251,6 +262,12 @@ def size(structure: Structure, support: Mask) -> int:
     return count(support) if own is None else own(support)
 
 
+def extended(structure: Structure, score: Array, counts: Counts, layout: Layout, support: Mask) -> Mask:
+    """S and the best so many outside it; a structure for which that depends on what is in S has a method `extend`."""
+    own = getattr(structure, "extend", None)
+    return support | structure(score, counts, layout, ~support) if own is None else own(score, counts, layout, support)
+
+
 def block_counts(support: Mask, layout: Layout) -> tuple[int, ...]:
     """|S| in each block of the layout."""
     return tuple(count(support[block]) for block in layout.slices)
@@ -266,7 +283,7 @@ def restrict(x: Array, support: Mask) -> Array:
 def projection(x: Array, direction: np.ndarray) -> float:
     """The inner product of x, of any shape and type of number, with a direction (size of x,) in double precision."""
     flat = x.reshape(-1)
-    return float(flat @ direction) if isinstance(x, np.ndarray) else float(flat.double() @ _like(direction, x))
+    return float(flat @ direction) if isinstance(x, np.ndarray) else float(flat.double() @ like(direction, x))
 
 
 def copy(x: Array) -> Array:
@@ -294,18 +311,18 @@ def to_numpy(x: Array) -> np.ndarray:
     return (host if host.dtype.itemsize >= 4 or host.dtype == _torch_bool() else host.float()).numpy()
 
 
-def _like(array: np.ndarray, like: Array) -> Array:
-    """The same numbers in the library and on the device of `like`."""
-    if isinstance(like, np.ndarray):
+def like(array: np.ndarray, other: Array) -> Array:
+    """The same numbers in the library and on the device of `other`."""
+    if isinstance(other, np.ndarray):
         return array
     import torch
 
-    return torch.from_numpy(array).to(like.device)
+    return torch.from_numpy(array).to(other.device)
 
 
-def uniform(key: Sequence[int], like: Array) -> Array:
-    """n uniform numbers on [0, 1), a pure function of `key`, the same in both libraries."""
-    return _like(np.random.default_rng(tuple(key)).random(like.shape[0]), like)
+def uniform(key: Sequence[int], other: Array) -> Array:
+    """n uniform numbers on [0, 1) where `other` has n, a pure function of `key`, the same in both libraries."""
+    return like(np.random.default_rng(tuple(key)).random(other.shape[0]), other)
 
 
 def draw_counts(x: Array, k: int, key: Sequence[int]) -> Array:

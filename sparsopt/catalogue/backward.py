@@ -6,7 +6,8 @@ from sparsopt.catalogue.names import Entry
 from sparsopt.fits import Exact, Fit
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything, Keep, Removal, Score
-from sparsopt.schedules import Decay, Linear
+from sparsopt.schedules import Decay, Falling, Linear
+from sparsopt.structures import units
 from sparsopt.support import Elements, Structure
 
 
@@ -26,5 +27,5 @@ def backward_elimination(
 
 
 METHODS: dict[str, Entry] = {
-    "backward-elimination": lambda k, f: backward_elimination(Linear(f.layout.n, k, f.layout.n - k)),
+    "backward-elimination": lambda k, f: backward_elimination(Linear(units(f), k, units(f) - k)),
 }

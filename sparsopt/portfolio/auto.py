@@ -1,7 +1,8 @@
 """`method="auto"`: the search that fits the problem, or a few methods where there is none.
 
 A problem names its search in the attribute `portfolio`: "quadratic" for least squares and quadratic forms, "logistic"
-for logistic regression. For any other f, OMP and HTP run, then replacement from the better of the two.
+for losses of linear predictors. For any other f, and where supports have a structure or coefficients bounds, it is
+"general": several starts, replacement, exchanges with refits.
 
 >>> Auto(effort=0)
 Auto(effort=0)
@@ -15,9 +16,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sparsopt import catalogue
-from sparsopt.errors import InvalidInput, MissingCapability
-from sparsopt.method import check, run
+from sparsopt.errors import InvalidInput
+from sparsopt.portfolio import general
 from sparsopt.result import Result, Status, Trace
 
 __all__ = ["Auto"]
@@ -32,6 +32,7 @@ class Auto:
     """
 
     effort: int = 1
+    structured = True  # knows the structure of a problem
 
     def __post_init__(self) -> None:
         if not isinstance(self.effort, int) or self.effort < 0:
@@ -48,8 +49,8 @@ class Auto:
     def solve(self, problem: Any, k: int, seed: int) -> Result:
         """The best point that the portfolio finds, refitted on its support. 1 <= k < n."""
         began = time.perf_counter()
-        kind = getattr(problem, "portfolio", None)
-        result = _general(problem, k, seed) if kind is None else self._search(kind, problem, k, seed)
+        kind = getattr(problem, "portfolio", None) if getattr(problem, "plain", True) else None
+        result = general.search(problem, k, seed, self.effort) if kind is None else self._search(kind, problem, k, seed)
         seconds = time.perf_counter() - began
         return dataclasses.replace(result, status=Status.BEST_OF_SEVERAL, method=self, seconds=seconds)
 
@@ -61,25 +62,3 @@ class Auto:
         support[found] = True
         x, value = problem.minimise_on(support, state.x)
         return Result(state.but(x=x, support=support, value=value), Status.BEST_OF_SEVERAL, Trace(), self, 0.0)
-
-
-def _general(problem: Any, k: int, seed: int) -> Result:
-    """Starts that the problem does not support (no smoothness for HTP, say) are left out."""
-    first = min(_starts(problem, k, seed), key=lambda result: problem.value(result.x))
-    longer = catalogue.replacement(k, start=first.method)
-    return run(longer, problem, first.state, trace=first.trace)  # goes on where the start has ended
-
-
-def _starts(problem: Any, k: int, seed: int) -> list[Result]:
-    state = problem.start(seed)
-    found, missing = [], []
-    for method in (catalogue.omp(k), catalogue.htp(k)):
-        try:
-            check(method, problem, state)
-        except MissingCapability as error:
-            missing.append(error)
-        else:
-            found.append(run(method, problem, state))
-    if not found:
-        raise missing[0]
-    return found

@@ -14,6 +14,7 @@ from sparsopt.problems.least_squares import LeastSquares
 from sparsopt.problems.logistic import Logistic
 from sparsopt.problems.quadratic import Quadratic
 from sparsopt.problems.robust import Huber, SquaredHinge
+from sparsopt.problems.structured import grouped, per_group, preselected
 
 __all__ = [
     "Gamma",
@@ -26,4 +27,7 @@ __all__ = [
     "Report",
     "SquaredHinge",
     "check_problem",
+    "grouped",
+    "per_group",
+    "preselected",
 ]
