@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from nets.catalogue.plan import evaluations
 from nets.training import Network
 from sparsopt import support as sp
 from sparsopt.result import Result, Status, Trace
@@ -26,7 +27,7 @@ class Outcome:
     masks      parameter name -> boolean tensor, True where a weight is kept
     sparsity   1 - kept / prunable, exact; `prunable` is the denominator
     accuracy   on the test split after the last step (nan for data without one)
-    cost       "steps" trained in all, "seconds" of wall time over all sessions
+    cost       "steps" trained in all, "gradients" evaluated to choose weights beside them, "seconds" over all sessions
     collapsed  names of layers without any weight left: nothing passes through them
     """
 
@@ -42,17 +43,28 @@ class Outcome:
     status: Status
     collapsed: tuple[str, ...]
 
+    @property
+    def _choosing(self) -> str:
+        count = self.cost.get("gradients", 0)
+        return f" and {count:.0f} gradients to choose by" if count else ""
+
     def __str__(self) -> str:
         kept = sum(int(mask.sum()) for mask in self.masks.values())
         rows = [
             ("status", str(self.status)),
             ("sparsity", f"{self.sparsity:.4%} ({kept} of {self.prunable} prunable weights kept)"),
             ("accuracy", f"{self.accuracy:.4f} on the test split, last step"),
-            ("cost", f"{self.cost['steps']:.0f} steps, {self.cost['seconds']:.1f} s"),
+            ("cost", f"{self.cost['steps']:.0f} steps{self._choosing}, {self.cost['seconds']:.1f} s"),
         ]
         if self.collapsed:
             rows.append(("collapsed", f"no weight left in {', '.join(self.collapsed)}: nothing passes through there"))
         return "\n".join(f"{name:<10} {text}" for name, text in rows)
+
+
+def _gradients(result: Result) -> int:
+    """What the moves that were made have cost, from the trace."""
+    stages = result.method.stages
+    return sum(evaluations(stages[row.stage].phases[row.phase].move) for row in result.trace)
 
 
 def outcome_of(network: Network, result: Result, seconds: float) -> Outcome:
@@ -68,7 +80,7 @@ def outcome_of(network: Network, result: Result, seconds: float) -> Outcome:
         loss=loss,
         prunable=network.layout.n,
         densities=network.weights.densities(state.support),
-        cost={"steps": state.cost, "seconds": seconds},
+        cost={"steps": state.cost, "gradients": _gradients(result), "seconds": seconds},
         trace=result.trace,
         status=result.status,
         collapsed=tuple(name for name, mask in masks.items() if not mask.any()),

@@ -96,7 +96,3 @@ class Inverted:
 
     def __call__(self, f: Any, state: State) -> Tensor:
         return -self.of(f, state)
-
-    @property
-    def gradients(self) -> int:
-        return getattr(self.of, "gradients", 0)

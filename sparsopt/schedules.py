@@ -244,7 +244,12 @@ class Falling:
     Rounding may give a block one more than it had, which a move that only removes cannot follow.
     """
 
-    of: Schedule
+    of: Uniform | ERK | SmartRatio
+
+    @property
+    def rounds(self) -> int:
+        """Those of the total that is divided; an integer is there after one."""
+        return getattr(self.of.total, "rounds", 1)
 
     def __call__(self, round: int, layout: Layout) -> tuple[int, ...]:
         counts = layout.sizes

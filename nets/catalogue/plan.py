@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from nets.recipe import Recipe
 from nets.training import Train
 from sparsopt.errors import InvalidInput
-from sparsopt.method import Method, Phase, Stage
-from sparsopt.moves import Stay
+from sparsopt.method import Method, Phase, Stage, parts
+from sparsopt.moves import Move, Stay
+from sparsopt.names import lookup
+from sparsopt.schedules import ERK, Decay, Falling, Uniform
 from sparsopt.state import Layout
 
-__all__ = ["Entry", "Plan", "cost", "finish", "within"]
+__all__ = ["Entry", "Plan", "cost", "evaluations", "finish", "scoped", "scoring", "within"]
 
 RATE = 0.2  # what iterative magnitude pruning removes a round (Frankle and Carbin 2019, most networks)
 
@@ -53,6 +55,18 @@ def finish(plan: Plan, done: int, **changes: object) -> tuple[Stage, ...]:
     return (Stage((Phase(Stay(), plan.train(left, **changes)),)),) if left > 0 else ()
 
 
+SCOPES: dict[str, Callable[[Decay], Decay | Falling]] = {
+    "global": lambda total: total,
+    "uniform": lambda total: Falling(Uniform(total)),
+    "erk": lambda total: Falling(ERK(total)),
+}
+
+
+def scoped(total: Decay, scope: str) -> Decay | Falling:
+    """A total as it is ("global": scores compete over all layers), or divided: "uniform" densities, or "erk"."""
+    return lookup(SCOPES, scope, "scope")(total)
+
+
 Entry = Callable[..., Method]  # (plan) -> method; what a catalogue consists of
 
 
@@ -62,6 +76,19 @@ def cost(method: Method) -> int:
         stage.rounds * sum(phase.fit.steps for phase in stage.phases if isinstance(phase.fit, Train))
         for stage in method.stages
     )
+
+
+def scoring(method: Method) -> int:
+    """Gradients that a method evaluates to choose weights, beside its training steps, if no judge ends it early.
+
+    A pruned network's price is `cost` steps and these. Each takes one batch or less (`Score.gradients` has more on it).
+    """
+    return sum(stage.rounds * sum(evaluations(phase.move) for phase in stage.phases) for stage in method.stages)
+
+
+def evaluations(move: Move) -> int:
+    """Gradients that one call of a move evaluates: what its scores declare as `gradients`, else 1 if they need one."""
+    return sum(getattr(part, "gradients", int("gradient" in getattr(part, "needs", ()))) for part in parts(move))
 
 
 def within(entry: Entry, plan: Plan, budget: int) -> Method:

@@ -6,18 +6,18 @@ Backward elimination with short refits (GMP), iterative hard thresholding with l
 
 from __future__ import annotations
 
-from nets.catalogue.plan import Entry, Plan, finish
+from nets.catalogue.plan import Entry, Plan, finish, scoped
 from nets.gates import StraightThrough
 from sparsopt import catalogue as convex
 from sparsopt.fits import FreshOptimiser
 from sparsopt.method import Method
-from sparsopt.moves import Magnitude
+from sparsopt.moves import Magnitude, Score
 from sparsopt.schedules import Cubic
 
 __all__ = ["METHODS", "acdc", "dpf", "gmp"]
 
 
-def gmp(plan: Plan, rounds: int = 20, until: float = 0.75) -> Method:
+def gmp(plan: Plan, rounds: int = 20, until: float = 0.75, scope: str = "global", by: Score = Magnitude()) -> Method:
     """Gradual magnitude pruning: k_r falls on a cubic during the first `until` of one training.
 
     train;  for r = 1..R:  S = the k_r largest |w| of S;  train T until / (R + 1);   train to T
@@ -26,7 +26,8 @@ def gmp(plan: Plan, rounds: int = 20, until: float = 0.75) -> Method:
     """
     rounds = min(rounds, max(1, int(until * plan.steps) - 1))
     chunk = int(until * plan.steps) // (rounds + 1)
-    main = convex.backward_elimination(Cubic(plan.n, plan.k, rounds), Magnitude(), plan.train(chunk))
+    counts = scoped(Cubic(plan.n, plan.k, rounds), scope)
+    main = convex.backward_elimination(counts, by, plan.train(chunk))
     return Method("gmp", main.stages + finish(plan, chunk * (rounds + 1)), "Zhu, Gupta (2017)")
 
 

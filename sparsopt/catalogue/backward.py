@@ -12,7 +12,7 @@ from sparsopt.support import Elements, Structure
 
 
 def backward_elimination(
-    schedule: Decay, by: Score = Removal(), fit: Fit = Exact(), structure: Structure = Elements()
+    schedule: Decay | Falling, by: Score = Removal(), fit: Fit = Exact(), structure: Structure = Elements()
 ) -> Method:
     """Backward elimination: from everything, keep k_r and refit, until the schedule's end is reached.
 
