@@ -73,7 +73,8 @@ class Search:
     def screened(self) -> tuple[Tableau, Indices, bool]:
         """Stage A; the tableau, its coordinates, and whether the answer is clear (stage B)."""
         start = self.usable(self.c**2)
-        size = self.p if self.p <= ALL else min(self.p, math.ceil(1.5 * self.k) + 20)
+        size = self.p if self.p <= ALL else max(math.ceil(1.5 * self.k) + 20, math.isqrt(self.p))
+        size = min(self.p, size)  # up to sqrt(p), a Gram costs no more than a pass over the data
         C = np.sort(np.argpartition(start, self.p - size)[self.p - size :]) if size < self.p else np.arange(self.p)
         t = self.tableau(C, C[:0])
         t.forward(self.k)

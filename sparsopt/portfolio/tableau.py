@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dger as _rank_one
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -62,7 +63,7 @@ class Tableau:
         T = self.T
         column = T[:, j].copy()
         pivot = column[j]
-        T -= np.multiply.outer(column, column / pivot)
+        _rank_one(-1.0 / pivot, column, column, a=T.T, overwrite_a=True)  # in place; T is symmetric
         T[:, j] = T[j] = column / abs(pivot)
         T[j, j] = -1.0 / pivot
 
