@@ -142,16 +142,29 @@ def _check_shape(X: Any) -> None:
 def _check_entries(values: Any, name: str) -> None:
     """Finite, and small enough to be squared and summed. min and max see a NaN and need no memory."""
     stored = values.data if hasattr(values, "tocsc") else values
-    if stored.size == 0:
+    if stored.size == 0 or _surely_fine(stored):
         return
     low, high = float(stored.min()), float(stored.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         _refuse_not_finite(values, stored, name)
-    limit = math.sqrt(float(np.finfo(stored.dtype).max)) * 1e-4
+    limit = _largest(stored)
     if max(-low, high) > limit:
         raise InvalidInput(
             f"{name} has entries up to {max(-low, high):.3g}, whose squares overflow in {stored.dtype}; rescale {name}"
         )
+
+
+def _largest(stored: Array) -> float:
+    return math.sqrt(float(np.finfo(stored.dtype).max)) * 1e-4
+
+
+def _surely_fine(stored: Array) -> bool:
+    """Whether the sum of squares, one pass and no memory, says already that all entries are finite and small."""
+    if not stored.flags.forc:
+        return False
+    flat = stored.ravel(order="K")
+    with np.errstate(all="ignore"):
+        return math.sqrt(abs(float(np.dot(flat, flat)))) <= _largest(stored)  # False for NaN
 
 
 def _refuse_not_finite(values: Any, stored: Array, name: str) -> None:

@@ -92,9 +92,16 @@ class LeastSquares(Problem):
 
     def hessian_block(self, indices: Array) -> Array:
         """The Hessian on these coordinates, (k, k) float64: costs only their columns."""
-        H = self.design.restricted(indices).gram()
+        H = self._gram(indices)
         H[np.diag_indices_from(H)] += self.ridge
         return H
+
+    def _gram(self, indices: Array) -> Array:
+        """Inner products of these columns; a run computes each once."""
+        if self._memo is None:
+            return self.design.restricted(indices).gram()
+        columns = self._memo.columns
+        return columns.gram(columns.slots(indices))
 
     def hessian_rounding(self) -> Array:
         """e (p,) with |error of H_ij| <= e_i e_j for the entries that `hessian_block` computes."""
@@ -124,7 +131,13 @@ class LeastSquares(Problem):
         if self._memo is None:
             return self.target - self.design.dot(x)
         known = self._memo.residual.get(x)
-        return self._memo.residual.put(x, self.target - self.design.dot(x)) if known is None else known
+        return self._memo.residual.put(x, self.target - self._fitted(x)) if known is None else known
+
+    def _fitted(self, x: Array) -> Array:
+        """A x, from the columns of this run where it has them all."""
+        columns, active = self._memo.columns, np.flatnonzero(x)
+        slots = columns.slot[active]
+        return columns.dot(slots, x[active]) if (slots >= 0).all() else self.design.dot(x)
 
     def _value(self, x: Array, r: Array) -> float:
         x = x.astype(np.float64, copy=False)
