@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import doctest
 import importlib
 import math
@@ -14,6 +15,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nets import models
+from nets.models.building import shape_only
+from nets.weights import ConvolutionsAndLinear, Weights
 from sparsopt.errors import InvalidInput
 
 LENETS, CIFAR = (1, 28, 28), (3, 32, 32)
@@ -32,7 +35,13 @@ SIZES = {
     "resnet-32": (464_432, 466_906),  # He et al. 2016: 0.46M
     "resnet-56": (851_504, 855_770),  # He et al. 2016: 0.85M
     "resnet-18": (11_164_352, 11_173_962),  # 11.17M
+    "transformer-small": (102_528, 104_394),
+    "wrn-16-4": (2_745_264, 2_748_890),
+    "wrn-22-2": (1_076_912, 1_079_642),
+    "wrn-28-10": (36_461_232, 36_479_194),  # Zagoruyko and Komodakis 2016, Table 5: 36.5M
+    "wrn-40-4": (8_938_416, 8_949_210),  # 8.9M
 }
+GREY = ("lenet", "transformer")  # families that are 1 x 28 x 28 by default
 
 # He et al. 2016, Table 6, print 0.27, 0.46 and 0.85 million: their shortcuts have no parameters
 OPTION_A = {"resnet-20": 269_722, "resnet-32": 464_154, "resnet-56": 853_018}
@@ -42,7 +51,10 @@ def count(model: nn.Module, weights_only: bool = False) -> int:
     return sum(p.numel() for p in model.parameters() if p.ndim > 1 or not weights_only)
 
 
-@pytest.mark.parametrize("name", ["", ".blocks", ".lenet", ".conv", ".vgg", ".resnet"])
+PARTS = ("", ".blocks", ".building", ".conv", ".lenet", ".named", ".resnet", ".transformer", ".vgg", ".wrn")
+
+
+@pytest.mark.parametrize("name", PARTS)
 def test_examples(name):
     assert doctest.testmod(importlib.import_module(f"nets.models{name}")).failed == 0
 
@@ -78,22 +90,23 @@ FLOPS = {"resnet-20": 0.0816e9, "resnet-18": 1.111e9, "vgg-16": 0.626e9, "lenet-
 @pytest.mark.parametrize("name", FLOPS)
 def test_operations(name):
     model = models.build(name).eval()
-    inputs = LENETS if name.startswith("lenet") else CIFAR
+    inputs = LENETS if name.startswith(GREY) else CIFAR
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, *inputs))
     assert counter.get_total_flops() == pytest.approx(FLOPS[name], rel=2e-3)
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", [name for name in SIZES if name not in ("wrn-28-10", "vgg-19", "wrn-40-4")])
 def test_forward_and_backward(name):
-    inputs = LENETS if name.startswith("lenet") else CIFAR
+    inputs = LENETS if name.startswith(GREY) else CIFAR
     model = models.build(name, inputs, classes=7)
     x = torch.randn(4, *inputs, generator=torch.Generator().manual_seed(0))
     logits = model(x)
     assert logits.shape == (4, 7) and model.training
     nn.functional.cross_entropy(logits, torch.arange(4)).backward()
     for key, p in model.named_parameters():
-        assert p.grad is not None and torch.isfinite(p.grad).all() and p.grad.any(), key
+        assert p.grad is not None and torch.isfinite(p.grad).all(), key
+        assert p.grad.any() or key.endswith("in_proj_bias"), key
     assert model.get_submodule("head").weight.shape[0] == 7  # type: ignore[union-attr]
 
 
@@ -110,6 +123,8 @@ def test_forward_and_backward(name):
         ("vgg-19", (3, 16, 16)),
         ("resnet-20", (1, 8, 8)),
         ("resnet-18", (2, 5, 7)),
+        ("wrn-10-1", (2, 5, 7)),
+        ("transformer-small", (2, 5, 7)),
     ],
 )
 def test_models_adapt_to_their_inputs(name, inputs):
@@ -138,7 +153,7 @@ def test_unknown_names_get_the_near_ones(wrong, close):
     with pytest.raises(InvalidInput, match=f"did you mean .*{close}"):
         models.build(wrong)
     with pytest.raises(InvalidInput, match="known: conv-2"):
-        models.build("transformer")
+        models.build("perceiver")
 
 
 def flat(model: nn.Module) -> torch.Tensor:
@@ -194,10 +209,84 @@ def test_width_scales_every_hidden_layer(name):
 @pytest.mark.parametrize("name", ["lenet-5", "resnet-20", "vgg-11"])
 def test_copies_and_saved_weights_give_the_same_logits(name):
     model = models.build(name, seed=2)
-    inputs = LENETS if name.startswith("lenet") else CIFAR
+    inputs = LENETS if name.startswith(GREY) else CIFAR
     x = torch.randn(4, *inputs, generator=torch.Generator().manual_seed(0))
     model(x)  # moves batch norm's statistics
     other = models.build(name, seed=9)
     other.load_state_dict(model.state_dict(), strict=True)
     for same in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), other):
         assert torch.equal(same.eval()(x), model.eval()(x))
+
+
+# ---- wide residual networks ------------------------------------------------------------------------------------------
+
+
+def test_wide_residual_networks_of_every_size():
+    """Zagoruyko and Komodakis 2016, Table 5: WRN-16-8 has 11.0M, WRN-22-8 17.2M, WRN-40-2 2.2M."""
+    for name, millions in {"wrn-16-8": 11.0, "wrn-22-8": 17.2, "wrn-40-2": 2.2, "wrn-40-1": 0.6}.items():
+        assert round(sum(p.numel() for p in shape_only(name, CIFAR, 10, 1.0).parameters()) / 1e6, 1) == millions, name
+    convolutions = [m for m in shape_only("wrn-28-2", CIFAR, 10, 1.0).modules() if isinstance(m, nn.Conv2d)]
+    assert sum(m.kernel_size == (3, 3) for m in convolutions) + 3 == 28, "with three shortcuts or the head, 28 layers"
+    for wrong in ("wrn-20-2", "wrn-4-2", "wrn-22-0"):
+        with pytest.raises(InvalidInput, match=f"{wrong}: the depth must be 6 n . 4"):
+            models.build(wrong)
+
+
+def test_the_resnet_18_of_the_lottery_ticket_paper_is_another_network():
+    """Frankle and Carbin 2019 and the code of continuous sparsification: 16-32-64 channels, three blocks a stage."""
+    stages = [m for m in models.build("resnet-20").children() if isinstance(m, nn.Sequential)]
+    assert [stage[-1].conv2.out_channels for stage in stages[1:]] == [16, 32, 64] and len(stages[1]) == 3
+    assert count(models.build("resnet-18")) > 40 * count(models.build("resnet-20"))
+
+
+# ---- first weights by choice, dropout --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lenet-5", "transformer-small"])
+def test_signed_constants_have_the_signs_of_the_normal_draw(name):
+    normal, signed = (models.build(name, seed=2, init=init) for init in ("kaiming-normal", "signed-constant"))
+    for key, p in signed.named_parameters():
+        if p.ndim > 1 and "vectors" not in key:
+            drawn, size = normal.get_parameter(key), math.sqrt(2 / p[0].numel())
+            assert torch.equal(p.sign(), drawn.sign()) and torch.allclose(p.abs(), torch.full_like(p, size)), key
+    with pytest.raises(InvalidInput, match="unknown initialisation 'kaiming'; did you mean kaiming-normal"):
+        models.build(name, init="kaiming")
+
+
+@pytest.mark.parametrize("name, layers", [("lenet-300-100", 2), ("conv-4", 2), ("lenet-5", 1)])
+def test_dropout_keeps_names_and_weights(name, layers):
+    inputs = LENETS if name.startswith(GREY) else CIFAR
+    plain, dropped = models.build(name, seed=1), models.build(name, seed=1, dropout=0.5)
+    assert dropped.state_dict().keys() == plain.state_dict().keys()
+    assert sum(isinstance(m, nn.Dropout) for m in dropped.modules()) == layers
+    x = torch.randn(3, *inputs, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(dropped.eval()(x), plain.eval()(x))
+    torch.manual_seed(0)
+    assert not torch.equal(dropped.train()(x), plain.train()(x))
+    with pytest.raises(InvalidInput, match=r"dropout=0\.5 needs hidden linear layers"):
+        models.build("resnet-20", dropout=0.5)
+
+
+# ---- narrower relatives ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lenet-300-100", "lenet-5", "conv-2", "resnet-20", "wrn-10-1", "transformer-small"])
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01])
+def test_the_narrower_relative_is_the_nearest(name, share):
+    """Against widths on a fine grid."""
+    family = models.Named(name)
+    target = int(share * family.weights())
+    found = family.narrower(target)
+    grid = [dataclasses.replace(family, width=i / 64).weights() for i in range(1, 65)]
+    assert abs(found.weights() - target) <= min(abs(n - target) for n in grid)
+    model = found(seed=0)
+    assert Weights(model).layout.n == found.weights() and model.training
+
+
+def test_the_ends_of_a_family():
+    family = models.Named("lenet-300-100", LENETS)
+    assert family.narrower(1).weights() == 784 + 1 + 10 and family.narrower(10**9).weights() == 266_200
+    assert family.narrower(266_200).weights() == 266_200
+    without_head = ConvolutionsAndLinear(exclude=("head.weight",))
+    assert family.weights(without_head) == 265_200 and family.narrower(785, without_head).weights(without_head) == 785
+    assert eval(repr(family), {"Named": models.Named}) == family

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nets import seeds
 from sparsopt.errors import InvalidInput
@@ -55,23 +56,55 @@ def at_least(inputs: Shape, side: int, name: str) -> None:
         )
 
 
-def initialise(model: nn.Module, seed: int) -> nn.Module:
+def normal(shape: torch.Size, deviation: float, generator: torch.Generator) -> Tensor:
+    """N(0, deviation^2)."""
+    return torch.empty(shape).normal_(0, deviation, generator=generator)
+
+
+def signed_constant(shape: torch.Size, deviation: float, generator: torch.Generator) -> Tensor:
+    """+deviation or -deviation: the signs that `normal` draws."""
+    return torch.where(normal(shape, 1.0, generator) < 0, -deviation, deviation)
+
+
+INITIALISATIONS: dict[str, Callable[..., Tensor]] = {"kaiming-normal": normal, "signed-constant": signed_constant}
+
+
+def initialise(model: nn.Module, seed: int, draw: Callable[..., Tensor] = normal) -> nn.Module:
     """Give `model`, built on the meta device, memory and its first weights: a function of (model, seed).
 
-    Weights of convolutions and linear layers ~ N(0, 2 / fan_in) (He et al. 2015), biases 0; batch norm starts as the
-    identity (weight 1, bias 0, running mean 0, running variance 1). Each layer has its own generator, keyed by its
-    name, so that a change to one layer leaves the draws of the others alone.
+    Weights of convolutions, linear layers and attention's projections have deviation sqrt(2 / fan_in) (He et al. 2015)
+    under `draw`, biases are 0; norms start as the identity (weight 1, bias 0, running mean 0, running variance 1). Each
+    layer has its own generator, keyed by its name, so that a change to one layer leaves the draws of the others alone.
     """
     model.to_empty(device="cpu")
     for name, layer in model.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        generator = seeds.generator("weights", name, seed)
+        weight = getattr(layer, "in_proj_weight" if isinstance(layer, nn.MultiheadAttention) else "weight", None)
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.MultiheadAttention):
             with torch.no_grad():
-                deviation = math.sqrt(2 / layer.weight[0].numel())
-                layer.weight.normal_(0, deviation, generator=seeds.generator("weights", name, seed))
-                if layer.bias is not None:
-                    layer.bias.zero_()
-        elif isinstance(layer, nn.BatchNorm2d):
+                weight.copy_(draw(weight.shape, math.sqrt(2 / weight[0].numel()), generator))
+                for bias in (getattr(layer, key, None) for key in ("bias", "in_proj_bias")):
+                    if bias is not None:
+                        bias.zero_()
+        elif isinstance(layer, nn.BatchNorm2d | nn.LayerNorm):
             layer.reset_parameters()
+        elif any(True for _ in layer.parameters(recurse=False)):
+            layer.reset_parameters(generator)
+    return model
+
+
+def with_dropout(model: nn.Module, probability: float, name: str) -> nn.Module:
+    """The model with dropout after the ReLU of each hidden linear layer; parameters keep their names."""
+    if probability == 0:
+        return model
+    hidden = [key for key, _ in model.named_children() if key.startswith("linear") and key.endswith("_relu")]
+    if not hidden or not 0 <= probability < 1:
+        raise InvalidInput(
+            f"{name}: dropout={probability} needs hidden linear layers, which the LeNets and Conv-2/4/6 have, and "
+            "0 <= dropout < 1"
+        )
+    for key in hidden:
+        setattr(model, key, chain(relu=nn.ReLU(), dropout=nn.Dropout(probability)))
     return model
 
 

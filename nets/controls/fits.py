@@ -1,7 +1,7 @@
-"""Controls: the sanity checks that every claim about a mask has to survive.
+"""What controls do to weights: fresh ones, or those that the run began with. Optimiser and clock start anew.
 
-A control is made of the same parts as a method: `Reinitialise` is a fit. `method + reinitialised(steps, recipe)` asks
-whether the mask alone, with fresh weights, trains as well as the mask with the weights it was found with.
+>>> Phase(Stay(), Reinitialise())        # the mask stays, everything else is drawn from another seed
+>>> Phase(Shuffle(), Restart())          # another mask, and the weights that the run began with
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Stay
 from sparsopt.state import State
 
+__all__ = ["Reinitialise", "Restart", "reinitialised"]
+
 
 @dataclass(frozen=True)
 class Reinitialise:
@@ -29,11 +31,22 @@ class Reinitialise:
     needs = ("fresh",)
 
     def __call__(self, oracle: Any, state: State) -> State:
-        fresh = oracle.fresh(seeds.mixed("reinitialise", state.seed, self.salt))
-        kept = {
-            name: a for name, a in state.slots.items() if name not in fresh.slots and not name.startswith(OPTIMISER)
-        }
-        return restricted(state.but(x=fresh.x, slots={**kept, **fresh.slots}, clock=0))
+        return _from(oracle.fresh(seeds.mixed("reinitialise", state.seed, self.salt)), state)
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Weights, rest and buffers as this run began, on the present support; optimiser and clock start anew."""
+
+    needs = ("start",)
+
+    def __call__(self, oracle: Any, state: State) -> State:
+        return _from(oracle.start(state.seed), state)
+
+
+def _from(start: State, state: State) -> State:
+    kept = {name: a for name, a in state.slots.items() if name not in start.slots and not name.startswith(OPTIMISER)}
+    return restricted(state.but(x=start.x, slots={**kept, **start.slots}, clock=0))
 
 
 def reinitialised(steps: int, recipe: Recipe) -> Method:
