@@ -104,9 +104,11 @@ class Named:
 
 
 SEARCHES = (BeamSearch(), IteratedLocalSearch(), Arht())
-SOLVERS: dict[str, Any] = {"auto": Auto(), "branch-and-bound": BranchAndBound()} | {s.name: s for s in SEARCHES} | {
-    name: Named(getattr(catalogue, name.replace("-", "_")), build) for name, build in catalogue.METHODS.items()
-}
+SOLVERS: dict[str, Any] = (
+    {"auto": Auto(), "branch-and-bound": BranchAndBound()}
+    | {s.name: s for s in SEARCHES}
+    | {name: Named(getattr(catalogue, name.replace("-", "_")), build) for name, build in catalogue.METHODS.items()}
+)
 
 
 def _solver(method: Any) -> Solver:
@@ -188,19 +190,19 @@ def _certified(problem: Any, result: Result, k: int) -> Result:
     from sparsopt.certificates import Certificates
 
     name = getattr(result.method, "name", type(result.method).__name__)
-    size, stray = sp.count(result.support), sp.count((result.x != 0) & ~result.support)
-    if size > room:
     structure, plain = _structure(problem), getattr(problem, "plain", True)
     room = most(structure, k)
+    size, stray = sp.count(result.support), sp.count((result.x != 0) & ~result.support)
+    if size > room:
         raise InvalidResult(
             f"method '{name}' returned a support of {size} coordinates for k = {k}; was it built for another k?"
         )
-    if stray:
-        raise InvalidResult(
     if not (plain or allows(structure, result.support, k, problem.layout)):
         raise InvalidResult(
             f"method '{name}' returned a support that the problem does not allow: a defect of the method"
         )
+    if stray:
+        raise InvalidResult(
             f"method '{name}' returned {stray} non-zero weights off its support: a defect of the method"
         )
     certificates = Certificates(problem, result.x, result.support, min(room, problem.layout.n))
