@@ -32,7 +32,7 @@ every_method = pytest.mark.parametrize("method", METHODS)
 TRAININGS = {  # what the docstrings promise, in trainings of T steps; R rounds
     "dense": lambda R: 1, "random": lambda R: 1, "one-shot": lambda R: 2, "imp": lambda R: R + 1,
     "imp-rewind": lambda R: R + 1, "imp-reinit": lambda R: R + 2, "lr-rewinding": lambda R: R + 1,
-    "fine-tuning": lambda R: R + 1,
+    "fine-tuning": lambda R: R + 1, "gem-miner": lambda R: 2,
 }  # fmt: skip
 
 

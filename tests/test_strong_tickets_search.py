@@ -13,8 +13,9 @@ from hypothesis import strategies as some
 from torch import nn
 
 import nets
+from nets import models
 from nets import strong_tickets as st
-from nets.catalogue import Plan
+from nets.catalogue import Plan, searches
 from nets.recipe import SGD, Adam, Constant, Recipe
 from nets.relaxations import EdgePopup, GemMiner, Supermask, TopScores
 from nets.strong_tickets import command, search, study
@@ -81,7 +82,7 @@ def test_one_step_is_the_papers_update(seed, which):
     else:
         bits = (s >= 0.5).to(s)
     if which == 2:
-        assert moved.any() and (s == 0).all()
+        assert moved.any() and (s.abs() == 2).all() and (s > 0).any() and (s < 0).any()
         return
     x, y = network.batches_of(state, recipe).at(0)
     variable = (w * bits).requires_grad_()
@@ -128,7 +129,7 @@ def test_searches_keep_exactly_k_of_the_frozen_weights(seed, share, name):
     method = search.SEARCHES[name](Plan(network.layout, k, 20, dataclasses.replace(recipe, optimiser=Adam())))
     result = run(method, network, network.start(seed))
     support, start = result.state.support, network.start(seed)
-    assert int(support.sum()) == k and result.state.cost <= 20
+    assert int(support.sum()) == k and result.state.cost == 20
     assert torch.equal(result.state.x[support], start.x[support]) and not result.state.x[~support].any()
     assert torch.equal(result.state.slots["rest"], start.slots["rest"])
     assert (search.SEARCHES[name].__doc__ or "").splitlines()[0].endswith(".")
@@ -165,6 +166,44 @@ def test_a_searched_ticket_classifies_as_its_run_said():
     outputs = found.ticket(study.pixels(data.test_images))
     assert abs((outputs.argmax(1) == data.test_labels.numpy()).mean() - found.accuracy) <= 0.004
     assert found.accuracy > 0.7
+
+
+def test_supermasks_of_deep_sources_need_first_scores_away_from_zero(monkeypatch):
+    """With all bits at p = 1/2 six layers pass on the noise of the draw, and nothing is learned."""
+    data, relu = nets.data.load("digits"), Activation("relu")
+    steps = (Dense(64, 30), relu, Dense(30, 20), relu, Dense(20, 10))
+    accuracy = {}
+    for size in (0.0, 2.0):
+        monkeypatch.setattr(searches, "Supermask", lambda size=size: Supermask(size))
+        accuracy[size] = search.search(st.TwoForOne(12), steps, 1, data, "supermask", 0.5, 200).accuracy
+    assert accuracy[2.0] > 0.85 and accuracy[0.0] < 0.6
+
+
+def test_gem_miner_trains_the_weights_that_it_mined():
+    """The mask of the search with last = 0 and spare = 1; weights start as drawn, at learning-rate time 0."""
+    network, recipe = toy()
+    plan = Plan(network.layout, 20, 40, recipe)
+    mined = run(searches.mining(plan, rounds=29, last=0.0, spare=1), network, network.start(0)).state
+    seen = []
+    whole = run(searches.gem_miner(plan), network, network.start(0), save=lambda state, _: seen.append(state)).state
+    assert torch.equal(whole.support, mined.support) and int(whole.support.sum()) == 20 and whole.cost == 80
+    start = next(state for state in seen if state.stage == 4)
+    assert torch.equal(start.x, torch.where(mined.support, network.start(0).x, 0.0)) and start.clock == 0
+    assert not any(name.startswith("momentum.") for name in start.slots)
+    assert not torch.equal(whole.x, start.x) and not torch.equal(whole.slots["rest"], start.slots["rest"])
+
+
+@pytest.mark.parametrize("method", ["edge-popup", "supermask", "gem-miner"])
+def test_searches_prune_any_network_by_name(method):
+    """k of the weights as they were drawn (Gem-Miner trains them), far better than a random mask of them."""
+    data = nets.data.load("digits")
+    build = lambda seed: models.build("lenet-300-100", (1, 8, 8), 10, seed, 0.5)  # noqa: E731
+    outcome = nets.prune(build, data, method, 0.5, seed=3, epochs=12)
+    assert outcome.sparsity == pytest.approx(0.5, abs=1e-4)
+    assert outcome.accuracy > (0.9 if method == "gem-miner" else 0.6)
+    drawn = dict(build(3).named_parameters())
+    frozen = all(torch.equal(outcome.model.get_parameter(n)[m], drawn[n][m]) for n, m in outcome.masks.items())
+    assert frozen == (method != "gem-miner")
 
 
 def test_search_refuses_what_it_cannot_do():
@@ -213,7 +252,7 @@ def test_build_verify_and_study_from_the_command_line(tmp_path, capsys):
     assert "certificate" in capsys.readouterr().out
     cli("verify", str(tmp_path / "t.npz"))
     shown = capsys.readouterr().out
-    assert shown.count("ok  ") == 4 and "FAIL" not in shown
+    assert shown.count("ok  ") == 5 and "FAIL" not in shown
     cli("study", *small, "--copies", "10", "30", "--seeds", "2", "--rule", "digits", "--tolerance", "0.05")
     assert capsys.readouterr().out.count("\n") == 3
     target = st.ticket.load_network(command.beside(tmp_path / "t.npz"))

@@ -6,8 +6,8 @@ choose among the same fixed numbers, so at equal source size they can be compare
     found = search(TwoForOne(30), trained.network.steps, seed=0, data=trained.data, method="edge-popup")
     found.ticket, found.accuracy           # a ticket as any other: seed, architecture, masks
 
-The entries here take a `Plan` as those of `nets.catalogue` do, and work on any network: they leave the weights as they
-were drawn and end with exactly k of them.
+The searches are entries of `nets.catalogue`, Gem-Miner's without the training of weights that follows it there: they
+leave the weights as they were drawn and end with exactly k of them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nets.catalogue.plan import Plan
-from nets.recipe import SGD, Adam, Cosine, Recipe
-from nets.relaxations import EdgePopup, GemMiner, Scores, Supermask, TopScores
+from nets.catalogue.plan import Entry, Plan
+from nets.catalogue.searches import edge_popup, mining, supermask
+from nets.recipe import Recipe
 from nets.strong_tickets.build import build
 from nets.strong_tickets.constructions import Construction, OneMore, TwoForOne
 from nets.strong_tickets.source import Source
@@ -33,82 +33,11 @@ from nets.strong_tickets.ticket import Ticket
 from nets.training import Network
 from nets.weights import Matrices
 from sparsopt.errors import InvalidInput, MissingCapability
-from sparsopt.fits import Restrict
-from sparsopt.method import Method, Phase, Stage, run
-from sparsopt.moves import Everything, Keep, Stay
+from sparsopt.method import run
 from sparsopt.names import lookup
-from sparsopt.schedules import Geometric, Uniform
 
-# of scores, by search: edge-popup's is its authors'; in wide layers all bits of a row move together, so rates are small
-RECIPES = {
-    "edge-popup": Recipe(0.1, Cosine(), SGD(0.9, weight_decay=1e-4), batch=64, name="scores: sgd-cosine"),
-    "supermask": Recipe(0.1, Cosine(), Adam(), batch=64, name="scores: adam-cosine"),
-    "gem-miner": Recipe(2e-3, Cosine(), Adam(), batch=64, name="scores: slow-adam-cosine"),
-}
-
-
-# ---- entries -------------------------------------------------------------------------------------------------------
-
-
-def edge_popup(plan: Plan) -> Method:
-    """Edge-popup: train scores through the k largest |score| (the same share of each layer), weights frozen.
-
-    s = U[-1, 1] / sqrt(fan in);  T times: s <- s - rate * d/ds f(w * top_k |s|);  S = top_k |s|
-
-    Iterative hard thresholding in score space. Cost: 1 training, of scores.
-    """
-    counts = Uniform(plan.k)(0, plan.layout)
-    gate = EdgePopup(counts, plan.layout)
-    phases = (
-        Phase(Everything(), plan.train(plan.steps, through=gate)),
-        Phase(Keep(Uniform(plan.k), Scores(absolute=True)), Restrict()),
-    )
-    return Method("edge-popup", (Stage(phases),), "Ramanujan et al. (2020)")
-
-
-def supermask(plan: Plan, last: float = 0.25) -> Method:
-    """Supermasks: train the probabilities of Bernoulli masks, weights frozen; keep the k most probable.
-
-    s = 0;  T (1 - last) times: m ~ Bernoulli(sigmoid(s)), s <- s - rate * d/ds f(w * m);
-    T last times: through top_k s;  S = top_k s         Cost: 1 training. The paper has last = 0, and no control of k.
-    """
-    search = plan.train(plan.steps - _ending(plan, last), through=Supermask())
-    return Method("supermask", (Stage((Phase(Everything(), search),)), *_end(plan, last)), "Zhou et al. (2019)")
-
-
-def gem_miner(plan: Plan, rounds: int = 30, last: float = 0.25) -> Method:
-    """Gem-Miner's search: scores in [0, 1] train through s >= 1/2, the lowest are frozen out step by step.
-
-    s = U[0, 1];  for r = 1..R:  train s for T (1 - last) / R, clamped to [0, 1];  S = the k_r largest s of S, k_R = 2k;
-    T last times: through top_k s;  S = top_k s
-
-    Cost: 1 training. The paper has last = 0 and k_R = k, of which those with s < 1/2 are off; it then trains weights.
-    """
-    rounds = max(1, min(rounds, plan.steps - _ending(plan, last)))
-    mine = plan.train((plan.steps - _ending(plan, last)) // rounds, through=GemMiner())
-    freeze = Keep(Geometric(plan.n, min(plan.n, 2 * plan.k), rounds), Scores())
-    phases = (Phase(Stay(), mine), Phase(freeze, plan.train(0, through=GemMiner())))
-    return Method("gem-miner", (Stage(phases, rounds=rounds), *_end(plan, last)), "Sreenivasan et al. (2022)")
-
-
-def _ending(plan: Plan, last: float) -> int:
-    return round(last * plan.steps)
-
-
-def _end(plan: Plan, last: float) -> tuple[Stage, ...]:
-    """The last stretch, through exactly k weights, and the mask."""
-    train = plan.train(_ending(plan, last), through=TopScores(plan.k))
-    return (Stage((Phase(Stay(), train), Phase(Keep(plan.k, Scores()), Restrict()))),)
-
-
-SEARCHES: dict[str, Callable[[Plan], Method]] = {
-    "edge-popup": edge_popup,
-    "supermask": supermask,
-    "gem-miner": gem_miner,
-}
-
-
-# ---- on the sources of constructions -------------------------------------------------------------------------------
+BATCHES = Recipe(batch=64)
+SEARCHES: dict[str, Entry] = {"edge-popup": edge_popup, "supermask": supermask, "gem-miner": mining}
 
 
 class SourceModule(nn.Module):
@@ -185,23 +114,22 @@ def search(
     method: str = "edge-popup",
     density: float = 0.5,
     length: int = 1000,
-    recipe: Recipe | None = None,
+    scores: Recipe | None = None,
 ) -> Found:
     """Search the source of (seed, construction) for masks that classify `data`.
 
     density  share of the source's weights to keep, met exactly
     length   training steps
-    recipe   how scores train; default by search, see RECIPES
+    scores   how scores train; default by search, see `nets.catalogue.searches.SCORES`
     """
     if not 0 < density <= 1:
         raise InvalidInput(f"density = {density} must be in (0, 1]")
     entry = lookup(SEARCHES, method, "search")
-    recipe = RECIPES[method] if recipe is None else recipe
     source = Source(seed, construction.tensors(steps))
-    network = Network(SourceModule(source, construction, steps, data), data, prunable=Matrices(), recipe=recipe)
-    plan = Plan(network.layout, max(1, round(density * network.layout.n)), length, recipe)
+    network = Network(SourceModule(source, construction, steps, data), data, prunable=Matrices(), recipe=BATCHES)
+    plan = Plan(network.layout, max(1, round(density * network.layout.n)), length, BATCHES)
     began = time.perf_counter()
-    result = run(entry(plan), network, network.start(seed))
+    result = run(entry(plan, scores), network, network.start(seed))
     seconds = time.perf_counter() - began
     masks = {name: mask.numpy().copy() for name, mask in network.weights.blocks(result.state.support)}
     accuracy = network.test(result.state)[1]

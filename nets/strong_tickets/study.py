@@ -119,7 +119,7 @@ def table(trials: Iterable[Trial]) -> list[tuple[str, ...]]:
     """Rows of text, the first the names: one row a width, medians over seeds, failures with 95 % intervals."""
     rows: list[tuple[str, ...]] = [
         ("copies", "source", "kept", "seeds", "failed", "95 % interval", "missed sums", "weight error", "sampled error",
-         "interval", "spectral", "before", "after", "seconds")
+         "interval", "spectral", "affine", "before", "after", "seconds")
     ]  # fmt: skip
     groups: dict[int, list[Trial]] = {}
     for trial in trials:
@@ -143,6 +143,7 @@ def table(trials: Iterable[Trial]) -> list[tuple[str, ...]]:
             f"{median(lambda t: t.built.sampled):.1e}",
             f"{median(lambda t: t.built.certificate.interval):.1e}",
             f"{median(lambda t: t.built.certificate.spectral):.1e}",
+            f"{median(lambda t: t.built.certificate.affine):.1e}",
             f"{group[0].before:.4f}",
             f"{median(lambda t: t.after):.4f}",
             f"{median(lambda t: t.built.seconds):.1f}",
