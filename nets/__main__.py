@@ -50,6 +50,8 @@ class Train:
     """folder for checkpoints and results"""
     device: str = "cpu"
     """cpu or cuda"""
+    engine: str = "dense"
+    """dense; sparse or auto: phases with few weights cost less (perceptrons on the CPU), other last digits"""
     recipe: Literal["adam", "sgd"] = "adam"
     """Adam at 0.001 with a cosine schedule and batches of 64; or SGD at 0.1 with momentum, two milestones, and 128"""
     learning_rate: float | None = None
@@ -68,7 +70,7 @@ class Train:
             outcome = nets.prune(
                 lambda seed: nets.models.build(self.model, data.inputs, data.classes, seed), data, method, sparsity,
                 self._recipe(), self.seed, self.out, epochs=self.epochs, budget=budget, device=self.device,
-                progress=progress, save_every=self.save_every,
+                engine=self.engine, progress=progress, save_every=self.save_every,
             )  # fmt: skip
         print(outcome)
         for name, density in outcome.densities.items():

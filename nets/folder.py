@@ -76,10 +76,20 @@ def configuration(network: Network, method: Method, seed: int, evaluate_every: i
         "seed": seed,
         "evaluate every": evaluate_every,
         "device": str(network.device),
+        "engine": network.engine_name,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
     return {name: ADDRESS.sub("", part) if isinstance(part, str) else part for name, part in parts.items()}
+
+
+def engine_of(path: Path, engine: str) -> str:
+    """The engine that is asked for; "auto" is what an earlier sitting in this folder measured, so that it resumes."""
+    try:
+        before = json.loads((path / "run.json").read_bytes()).get("engine", "")
+    except (OSError, ValueError, AttributeError):
+        return engine
+    return before if engine == "auto" and str(before).startswith("auto:") else engine
 
 
 def _compare(known: Path, configuration: Mapping[str, Any]) -> None:

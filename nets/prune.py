@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from nets import catalogue, checkpoint
 from nets.catalogue import Plan
 from nets.data import DataSet, from_arrays
-from nets.folder import Folder, configuration
+from nets.folder import Folder, configuration, engine_of
 from nets.outcome import Outcome, outcome_of
 from nets.recipe import Adam, Cosine, Recipe
 from nets.training import Network
@@ -55,6 +55,7 @@ def prune(
     budget: int | None = None,
     prunable: Rule = ConvolutionsAndLinear(),
     device: str = "cpu",
+    engine: str = "dense",
     progress: Progress | None = None,
     evaluate_every: int | None = None,
     save_every: float = 20.0,
@@ -71,6 +72,8 @@ def prune(
     out             folder for checkpoints and results; the same call resumes
     epochs          length of one training; methods that train several times cost several of them
     budget          instead: training steps in all, shared out by the method
+    engine          "dense"; "sparse" or "auto" (`nets.sparse`): phases with few weights cost what these weights cost;
+                    the same steps with sums in another order, so the last digits differ
     progress        called with (state, trace) after every phase and `chunk`
     evaluate_every  steps between test accuracies in the trace (default: at the end of each phase that trains 5 % of a
                     training or more)
@@ -82,7 +85,10 @@ def prune(
     """
     recipe = DEFAULT if recipe is None else recipe
     dataset = data if isinstance(data, DataSet) else from_arrays(*data)
-    network = Network(model, dataset, prunable=prunable, recipe=recipe, device=device, chunk=max(1, chunk))
+    engine = engine if out is None else engine_of(Path(out), engine)
+    network = Network(
+        model, dataset, prunable=prunable, recipe=recipe, device=device, chunk=max(1, chunk), engine=engine
+    )
     plan = _plan(network, sparsity, epochs, recipe)
     chosen = _method(method, plan, budget)
     _check(network, seed)

@@ -20,12 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nets import seeds
+from nets import probes, seeds
 from nets.data import Batches, DataSet
 from nets.engine import BUFFER, Engine
 from nets.gates import Gate, Masked
 from nets.recipe import Recipe
 from nets.sampled import Sampled
+from nets.sparse import SparseEngine, threshold, trains
 from nets.weights import ConvolutionsAndLinear, Rule, Weights
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
@@ -45,6 +46,7 @@ class Network:
     device      where it runs
     chunk       steps between two chances to save; None: a fit is not interrupted
     batches     (data, size, seed, dtype=) -> object with .at(step); default nets.data.Batches
+    engine      "dense"; "sparse" (`nets.sparse`: fixed masks on perceptrons, other last digits); "auto": measured
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Network:
         device: str | torch.device = "cpu",
         chunk: int | None = None,
         batches: Callable[..., Any] = Batches,
+        engine: str = "dense",
     ) -> None:
         self.build = (lambda seed: model) if isinstance(model, nn.Module) else model
         self.template = self.build(0)
@@ -66,7 +69,11 @@ class Network:
         self.weights = Weights(self.template, prunable)
         self.chunk, self.batches = chunk, batches
         self._engine: Engine | None = None
+        self._sparse: SparseEngine | None = None
+        self.sparse_below = threshold(engine, self.engine, recipe)
+        self.engine_name = f"auto:{self.sparse_below:g}" if engine.startswith("auto") else engine
         self._batches: dict[tuple[int, int], Any] = {}
+        self.probed = probes.Memory()
 
     def __repr__(self) -> str:
         return f"Network({type(self.template).__name__}, {self.data!r}, {self.layout.n} prunable weights)"
@@ -93,7 +100,7 @@ class Network:
     def open(self) -> Network:
         """A copy with an engine of its own."""
         new = copy.copy(self)
-        new._engine, new._batches = Engine(self.template, self.weights, self.device), {}
+        new._engine, new._sparse, new._batches = Engine(self.template, self.weights, self.device), None, {}
         return new
 
     def at(self, state: State) -> NetworkFunction:
@@ -104,7 +111,8 @@ class Network:
         if state.inner == 0:
             state = gate.enter(state)
         now = steps - state.inner if self.chunk is None else min(self.chunk, steps - state.inner)
-        new = self.engine.train(state, recipe, gate, self.batches_of(state, recipe), now, total)
+        engine = self._engine_for(state, recipe, gate)
+        new = engine.train(state, recipe, gate, self.batches_of(state, recipe), now, total)
         done = state.inner + now
         return new.but(inner=done if done < steps else 0)
 
@@ -133,6 +141,15 @@ class Network:
         if self._engine is None:
             self._engine = Engine(self.template, self.weights, self.device)
         return self._engine
+
+    def _engine_for(self, state: State, recipe: Recipe, gate: Gate) -> Engine | SparseEngine:
+        """Which engine trains a phase: one with few enough weights goes to the sparse one, if that can train it."""
+        few = sp.count(state.support) <= self.sparse_below * self.layout.n
+        if not (few and trains(recipe, gate)):
+            return self.engine
+        if self._sparse is None:
+            self._sparse = SparseEngine(self.engine)
+        return self._sparse
 
     def batches_of(self, state: State, recipe: Recipe) -> Any:
         key = (recipe.batch, state.seed if self.data_seed is None else self.data_seed)
@@ -195,6 +212,22 @@ class NetworkFunction:
     def flow(self, x: Tensor) -> Tensor:
         """The synaptic flow |x_j dR/d|x_j|| through each weight, (n,) float64: no data, one input of ones."""
         return self.network.engine.flow(self.state, x, tuple(self.network.data.images.shape[1:]))
+
+    def gradients(self, x: Tensor, *asked: Any) -> Any:
+        """(count, n) NumPy: gradients of mini-batches, `probes.gradients(..., count, batch, key)`."""
+        return self._probed(probes.gradients, x, *asked)
+
+    def square_roots(self, x: Tensor, *asked: Any) -> Any:
+        """(count, n) NumPy: rows of a Gauss-Newton matrix, `probes.square_roots(..., count, key)`."""
+        return self._probed(probes.square_roots, x, *asked)
+
+    def grams(self, x: Tensor, *asked: Any) -> Any:
+        """Second moments of the inputs of each block, `probes.grams(..., samples, key)`."""
+        return self._probed(probes.grams, x, *asked)
+
+    def _probed(self, probe: Callable[..., Any], x: Tensor, *asked: Any) -> Any:
+        once = self.network.probed.once
+        return once((probe, *asked), self.state, x, lambda: probe(self.network, self.state, x, *asked))
 
 
 @dataclass(frozen=True)
