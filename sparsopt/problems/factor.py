@@ -14,7 +14,7 @@ import numpy as np
 
 from sparsopt.state import Array, Mask
 
-__all__ = ["Factor"]
+__all__ = ["Factor", "lapack"]
 
 DEPENDENT = 1e-12  # a pivot below this share of its diagonal entry is numerically dependent on those before it
 
@@ -44,7 +44,7 @@ class Factor:
 
     def apply(self, b: Array) -> Array:
         """G^-1 b for the factored G."""
-        return _lapack().dpotrs(self.L, b, lower=1)[0] if b.size else b
+        return lapack().dpotrs(self.L, b, lower=1)[0] if b.size else b
 
     def solve(self, order: Array, G: Array, b: Array) -> Array | None:
         """G^-1 b, or None if G is numerically singular."""
@@ -67,10 +67,10 @@ def _extend(L: Array, G: Array) -> tuple[Array, bool]:
     full = np.zeros((size, size), order="F")
     if old:
         full[:old, :old] = L
-        side = _lapack().dtrtrs(L, G[:old, old:], lower=1)[0]
+        side = lapack().dtrtrs(L, G[:old, old:], lower=1)[0]
         full[old:, :old] = side.T
         corner = corner - side.T @ side
-    tail, failed = _lapack().dpotrf(corner, lower=1, clean=1)
+    tail, failed = lapack().dpotrf(corner, lower=1, clean=1)
     full[old:, old:] = tail
     return full, not failed and _independent(full, G)
 
@@ -82,7 +82,8 @@ def _independent(L: Array, G: Array) -> bool:
     return bool(np.all(share * before > DEPENDENT))
 
 
-def _lapack() -> Any:
+def lapack() -> Any:
+    """scipy.linalg.lapack."""
     from scipy.linalg import lapack  # 0.1 s that only those who solve should wait for
 
     return lapack

@@ -18,6 +18,7 @@ from sparsopt.problems.base import Last, Problem
 from sparsopt.problems.designs import design
 from sparsopt.problems.factor import Factor
 from sparsopt.problems.inputs import check_matrix, check_ridge, check_support, check_vector, check_weights
+from sparsopt.problems.shrinking import Shrinking
 from sparsopt.problems.spectrum import EPS, EXACT, restricted_extremes
 from sparsopt.state import Array, Layout, Mask
 
@@ -31,7 +32,7 @@ class Memory:
 
     def __init__(self, problem: LeastSquares) -> None:
         self.columns = problem.design.columns()
-        self.factor = Factor()
+        self.factor, self.shrinking = Factor(), Shrinking()
         self.residual, self.gradient = Last(), Last()
 
 
@@ -198,12 +199,17 @@ class LeastSquares(Problem):
     def minimise_on(self, support: Mask, x: Array | None = None) -> tuple[Array, float]:
         """The minimiser among vectors supported there, (p,), and its value. A direct solve: x is not needed."""
         memo = self.memory() if self._memo is None else self._memo
-        order = memo.factor.arrange(check_support(support, self.p))
+        found, known = np.zeros(self.p, self.dtype), memo.shrinking.follow(check_support(support, self.p))
+        if known is not None:
+            found[support] = known[0]
+            return found, known[1]
+        order = memo.factor.arrange(support)
         weights = self._primal(memo, order) if order.size <= self.design.n else self._dual(order)
-        found = np.zeros(self.p, self.dtype)
         found[order] = weights
         r = memo.residual.put(found, self.target - self._product(memo, order, found[order]))
-        return found, self._value(found, r)
+        value = self._value(found, r)
+        memo.shrinking.begin(order, memo.factor, weights, value)
+        return found, value
 
     def _product(self, memo: Memory, order: Array, weights: Array) -> Array:
         if order.size > self.design.n:

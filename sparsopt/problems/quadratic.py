@@ -17,6 +17,7 @@ from sparsopt.errors import InvalidInput, NotFinite
 from sparsopt.problems.base import Last, Problem
 from sparsopt.problems.factor import Factor
 from sparsopt.problems.inputs import check_matrix, check_support, check_vector
+from sparsopt.problems.shrinking import Shrinking
 from sparsopt.problems.spectrum import restricted_extremes, symmetric_extremes
 from sparsopt.state import Array, Mask
 
@@ -27,7 +28,7 @@ class Memory:
     """What one run keeps: a factor, and the last gradient."""
 
     def __init__(self) -> None:
-        self.factor, self.gradient = Factor(), Last()
+        self.factor, self.shrinking, self.gradient = Factor(), Shrinking(), Last()
 
 
 class Quadratic(Problem):
@@ -130,14 +131,20 @@ class Quadratic(Problem):
 
         Raises `NotFinite` where f is not bounded below on the support.
         """
-        factor = Factor() if self._memo is None else self._memo.factor
-        order = factor.arrange(check_support(support, self.p))
+        memo = self.memory() if self._memo is None else self._memo
+        found, known = np.zeros(self.p), memo.shrinking.follow(check_support(support, self.p))
+        if known is not None:
+            found[support] = known[0]
+            return found, known[1]
+        factor = memo.factor
+        order = factor.arrange(support)
         G, b = self.H[np.ix_(order, order)], self.c[order]
         weights = factor.solve(order, G, b)
         weights = _least_norm(G, b, order) if weights is None else weights + factor.apply(b - G @ weights)
-        found = np.zeros(self.p)
         found[order] = weights
-        return found, float(weights @ (G @ weights / 2 - b)) + self.constant
+        value = float(weights @ (G @ weights / 2 - b)) + self.constant
+        memo.shrinking.begin(order, factor, weights, value)
+        return found, value
 
 
 def _least_norm(G: Array, b: Array, order: Array) -> Array:
