@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from nets.gates import Masked, StraightThrough
+from nets.gates import (
+    Averaging,
+    CompressionAware,
+    Exploring,
+    Gate,
+    Lasso,
+    Masked,
+    SoftThreshold,
+    StraightThrough,
+    TopProducts,
+)
 from nets.recipe import SGD, Constant, Recipe
 from nets.training import Network
 from sparsopt import support as sp
@@ -78,20 +89,91 @@ class NumpyWorld:
         return self.X.T @ (self.X @ x - self.y) / len(self.y)
 
     def train(self, state: State, recipe: Recipe, gate: Any, steps: int, total: int) -> State:
-        seen, felt = SPELLED_OUT[type(gate)]
         state = gate.enter(state)
-        x, S = state.x, state.support
         for step in range(steps):
-            rate = recipe.rate(state.clock + step, total)
-            x = x - rate * felt(self.gradient(seen(x, S)), S)
-        return state.but(x=x, clock=state.clock + steps, cost=state.cost + steps)
+            state = SPELLED_OUT[type(gate)](self, gate, state, recipe, recipe.rate(state.clock + step, total))
+        return state.but(clock=state.clock + steps, cost=state.cost + steps)
 
 
-def _everywhere(x: np.ndarray, S: np.ndarray) -> np.ndarray:
-    return x
+# ---- every gate's step, written out --------------------------------------------------------------------------------
 
 
-SPELLED_OUT = {Masked: (_everywhere, sp.restrict), StraightThrough: (sp.restrict, _everywhere)}
+def _descended(state: State, g: np.ndarray, recipe: Recipe, rate: float) -> State:
+    """SGD with the recipe's momentum and weight decay."""
+    sgd: Any = recipe.optimiser
+    move, slots = g + sgd.weight_decay * state.x, state.slots
+    if sgd.momentum:
+        move = sgd.momentum * slots.get(BUFFER, 0.0) + move
+        slots = {**slots, BUFFER: move}
+    return state.but(x=state.x - rate * move, slots=slots)
+
+
+def _plain(f: NumpyWorld, gate: Gate, state: State, recipe: Recipe, rate: float) -> State:
+    return _descended(state, f.gradient(state.x), recipe, rate)
+
+
+def _masked(f: NumpyWorld, gate: Masked, state: State, recipe: Recipe, rate: float) -> State:
+    return _descended(state, sp.restrict(f.gradient(state.x), state.support), recipe, rate)
+
+
+def _straight_through(f: NumpyWorld, gate: StraightThrough, state: State, recipe: Recipe, rate: float) -> State:
+    return _descended(state, f.gradient(sp.restrict(state.x, state.support)), recipe, rate)
+
+
+def _averaging(f: NumpyWorld, gate: Averaging, state: State, recipe: Recipe, rate: float) -> State:
+    average = gate.beta * state.slots.get("average", 0.0) + (1 - gate.beta) * f.gradient(state.x)
+    return _masked(f, gate, state, recipe, rate).but(slots={**state.slots, "average": average})
+
+
+def _exploring(f: NumpyWorld, gate: Exploring, state: State, recipe: Recipe, rate: float) -> State:
+    A, B = state.support, state.slots["backward"]
+    g = f.gradient(np.where(A, state.x, 0.0))
+    penalty = gate.decay * np.where(A, 1.0, len(A) / max(A.sum(), 1)) * state.x
+    return _descended(state, np.where(B, g + penalty, 0.0), recipe, rate)
+
+
+def _top_products(f: NumpyWorld, gate: TopProducts, state: State, recipe: Recipe, rate: float) -> State:
+    g = f.gradient(state.x)
+    return _descended(state, sp.restrict(g, sp.top(abs(g * state.x), gate.k)), recipe, rate)
+
+
+def _compression_aware(f: NumpyWorld, gate: CompressionAware, state: State, recipe: Recipe, rate: float) -> State:
+    g = f.gradient(state.x)
+    climbed = state.x + gate.radius * g
+    C = sp.top(abs(climbed), gate.k)
+    return _descended(state, sp.restrict(f.gradient(sp.restrict(climbed, C)), C) + gate.dense * g, recipe, rate)
+
+
+def _soft_threshold(f: NumpyWorld, gate: SoftThreshold, state: State, recipe: Recipe, rate: float) -> State:
+    """One block."""
+    v, (s, speed) = state.slots["latent"], state.slots.get("s", (gate.start, 0.0))
+    t = 1 / (1 + np.exp(-s))
+    g = np.where(abs(v) > t, f.gradient(_shrunk(v, t)), 0.0)
+    speed = gate.momentum * speed - t * (1 - t) * (g @ np.sign(v)) + gate.decay * s
+    v, s = _descended(state.but(x=v), g, recipe, rate).x, s - rate * speed
+    return state.but(x=_shrunk(v, 1 / (1 + np.exp(-s))), slots={**state.slots, "latent": v, "s": (s, speed)})
+
+
+def _shrunk(v: np.ndarray, t: float) -> np.ndarray:
+    return np.sign(v) * np.maximum(abs(v) - t, 0.0)
+
+
+def _lasso(f: NumpyWorld, gate: Lasso, state: State, recipe: Recipe, rate: float) -> State:
+    return _descended(state, f.gradient(state.x) + gate.strength * np.sign(state.x), recipe, rate)
+
+
+BUFFER = "momentum.momentum_buffer.x"
+SPELLED_OUT: dict[type[Gate], Callable[..., State]] = {
+    Gate: _plain,
+    Masked: _masked,
+    StraightThrough: _straight_through,
+    Averaging: _averaging,
+    Exploring: _exploring,
+    TopProducts: _top_products,
+    CompressionAware: _compression_aware,
+    SoftThreshold: _soft_threshold,
+    Lasso: _lasso,
+}
 
 
 def draw(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, float]:
