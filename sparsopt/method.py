@@ -73,13 +73,17 @@ class Method:
 
 
 def parts(thing: Any) -> Iterator[Any]:
-    """Every frozen dataclass inside a method, itself included, and every plain function."""
+    """Every frozen dataclass inside a method, itself included, and every plain function.
+
+    Not the fields that a part names in `elsewhere`: what is in them runs on another function than the method's.
+    """
     if callable(thing) and not dataclasses.is_dataclass(thing):
         yield thing
     elif dataclasses.is_dataclass(thing):
         yield thing
         for field in dataclasses.fields(thing):
-            yield from parts(getattr(thing, field.name))
+            if field.name not in getattr(thing, "elsewhere", ()):
+                yield from parts(getattr(thing, field.name))
     elif isinstance(thing, tuple):
         for item in thing:
             yield from parts(item)
