@@ -2,6 +2,7 @@
 
     python -m nets methods
     python -m nets prune --data mnist --model lenet-300-100 --method imp --sparsity 0.9 --epochs 2 --out runs/imp
+    python -m nets prune --data mnist --method imp --set early=500 rounds=8
     python -m nets train --data digits --epochs 20
     python -m nets export runs/imp
     python -m nets strong-ticket --help
@@ -12,8 +13,9 @@ again. Errors are one line and exit code 2; Ctrl-C is one line and 130.
 
 from __future__ import annotations
 
+import ast
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from nets.export.command import Export
 from nets.recipe import SGD, Adam, Cosine, Recipe
 from nets.strong_tickets.command import StrongTicket
 from sparsopt import support as sp
-from sparsopt.errors import SparsoptError
+from sparsopt.errors import InvalidInput, SparsoptError
 from sparsopt.result import Trace
 from sparsopt.state import State
 
@@ -64,12 +66,15 @@ class Train:
     def __call__(self) -> None:
         self._prune("dense", 0.0, None)
 
-    def _prune(self, method: str, sparsity: float, budget: int | None) -> None:
+    def _prune(
+        self, method: str, sparsity: float, budget: int | None, settings: Mapping[str, Any] | None = None
+    ) -> None:
         data = nets.data.load(self.data)
         with _progress() as progress:
             outcome = nets.prune(
                 lambda seed: nets.models.build(self.model, data.inputs, data.classes, seed), data, method, sparsity,
-                self._recipe(), self.seed, self.out, epochs=self.epochs, budget=budget, device=self.device,
+                self._recipe(), self.seed, self.out, epochs=self.epochs, budget=budget, settings=settings,
+                device=self.device,
                 engine=self.engine, progress=progress, save_every=self.save_every,
             )  # fmt: skip
         print(outcome)
@@ -93,9 +98,22 @@ class Prune(Train):
     """fraction of the prunable weights to remove, 0 or more and below 1"""
     budget: int | None = None
     """training steps in all, instead of epochs: the method shares them out"""
+    set: tuple[str, ...] = ()
+    """parameters of the method: NAME=VALUE, such as early=500 for imp or scope=erk for gmp"""
 
     def __call__(self) -> None:
-        self._prune(self.method, self.sparsity, self.budget)
+        self._prune(self.method, self.sparsity, self.budget, dict(_setting(text) for text in self.set))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE; a value that is no Python literal is a word."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidInput(f"--set {text}: NAME=VALUE is needed, such as early=500")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 @dataclass(frozen=True)
@@ -104,7 +122,7 @@ class Methods:
 
     def __call__(self) -> None:
         for name, text in nets.methods().items():
-            print(f"{name:<14} {text}")
+            print(f"{name:<20} {text}")
         print(f"\nmodels: {', '.join(nets.models.names())}\ndata:   {', '.join(nets.data.names())}")
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from nets import catalogue, checkpoint
 from nets.catalogue import Plan
+from nets.catalogue.plan import configured
 from nets.data import DataSet, from_arrays
 from nets.folder import Folder, configuration, engine_of
 from nets.outcome import Outcome, outcome_of
@@ -53,6 +54,7 @@ def prune(
     *,
     epochs: float = 20,
     budget: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     prunable: Rule = ConvolutionsAndLinear(),
     device: str = "cpu",
     engine: str = "dense",
@@ -72,6 +74,7 @@ def prune(
     out             folder for checkpoints and results; the same call resumes
     epochs          length of one training; methods that train several times cost several of them
     budget          instead: training steps in all, shared out by the method
+    settings        parameters of the method's entry by name, such as {"early": 500} for imp; its docstring has them
     engine          "dense"; "sparse" or "auto" (`nets.sparse`): phases with few weights cost what these weights cost;
                     the same steps with sums in another order, so the last digits differ
     progress        called with (state, trace) after every phase and `chunk`
@@ -90,7 +93,7 @@ def prune(
         model, dataset, prunable=prunable, recipe=recipe, device=device, chunk=max(1, chunk), engine=engine
     )
     plan = _plan(network, sparsity, epochs, recipe)
-    chosen = _method(method, plan, budget)
+    chosen = _method(method, plan, budget, settings or {})
     _check(network, seed)
     every = evaluate_every or max(1, plan.steps // 20)
     folder = None if out is None else Folder(Path(out), configuration(network, chosen, seed, every))
@@ -123,12 +126,14 @@ def _plan(network: Network, sparsity: float, epochs: float, recipe: Recipe) -> P
     return Plan(network.layout, k, max(1, round(epochs * per_epoch)), recipe)
 
 
-def _method(method: str | Method | Entry, plan: Plan, budget: int | None) -> Method:
+def _method(method: str | Method | Entry, plan: Plan, budget: int | None, settings: Mapping[str, Any]) -> Method:
     if isinstance(method, Method):
-        if budget is not None:
-            raise InvalidInput(f"budget = {budget}: method '{method.name}' brings its own lengths; give a name")
+        if budget is not None or settings:
+            given = f"budget = {budget}" if budget is not None else f"settings = {dict(settings)}"
+            raise InvalidInput(f"{given}: method '{method.name}' brings its own lengths and settings; give a name")
         return method
     entry = lookup(catalogue.METHODS, method, "network method") if isinstance(method, str) else method
+    entry = configured(entry, settings)
     return entry(plan) if budget is None else catalogue.within(entry, plan, budget)
 
 

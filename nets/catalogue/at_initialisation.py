@@ -133,7 +133,7 @@ def synflow(plan: Plan, rounds: int = 100) -> Method:
     for r = 1..R:  S = the k_r weights of S with the largest share in R(|w_S|) = 1' |W_L| ... |W_1| 1;  train T.
     Cost: 1 training, R = 100 gradients of a single sample (k_r geometric).
     """
-    keep = Keep(Geometric(plan.n, plan.k, rounds), SynFlow())
+    keep = Keep(scoped(Geometric(plan.n, plan.k, rounds), "global"), SynFlow())
     source = "Tanaka, Kunin, Yamins, Ganguli (2020), Algorithm 1"
     return _rounds(plan, "synflow", keep, Restrict(), rounds, source)
 

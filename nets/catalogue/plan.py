@@ -8,9 +8,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import math
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from nets.recipe import Recipe
 from nets.training import Train
@@ -21,7 +25,7 @@ from sparsopt.names import lookup
 from sparsopt.schedules import ERK, Decay, Falling, Uniform
 from sparsopt.state import Layout
 
-__all__ = ["Entry", "Plan", "cost", "evaluations", "finish", "scoped", "scoring", "within"]
+__all__ = ["Entry", "Plan", "configured", "cost", "evaluations", "finish", "scoped", "scoring", "within"]
 
 RATE = 0.2  # what iterative magnitude pruning removes a round (Frankle and Carbin 2019, most networks)
 
@@ -64,10 +68,26 @@ SCOPES: dict[str, Callable[[Decay], Decay | Falling]] = {
 
 def scoped(total: Decay, scope: str) -> Decay | Falling:
     """A total as it is ("global": scores compete over all layers), or divided: "uniform" densities, or "erk"."""
+    if total.rounds < 1:
+        raise InvalidInput(f"rounds = {total.rounds}: at least 1 is needed to prune at all")
     return lookup(SCOPES, scope, "scope")(total)
 
 
 Entry = Callable[..., Method]  # (plan) -> method; what a catalogue consists of
+
+
+def configured(entry: Entry, settings: Mapping[str, Any]) -> Entry:
+    """The entry with some of its parameters set by name; InvalidInput for one that it has not, or another type."""
+    known = dict(list(inspect.signature(entry, eval_str=True).parameters.items())[1:])
+    for name, value in settings.items():
+        who = getattr(entry, "__name__", repr(entry)).replace("_", "-")
+        if name not in known:
+            raise InvalidInput(f"{who} has no setting '{name}'; it has {', '.join(known) or 'none'}")
+        kinds = typing.get_args(known[name].annotation) or (known[name].annotation,)
+        plain = tuple(kind for kind in kinds if kind in (int, float, str, bool, type(None)))
+        if len(plain) == len(kinds) and not isinstance(value, (*plain, int) if float in plain else plain):
+            raise InvalidInput(f"{who}: {name} = {value!r} is no {' or '.join(kind.__name__ for kind in plain)}")
+    return functools.update_wrapper(functools.partial(entry, **settings), entry)
 
 
 def cost(method: Method) -> int:

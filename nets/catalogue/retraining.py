@@ -14,6 +14,7 @@ from nets.catalogue.plan import Entry, Plan
 from nets.catalogue.thresholding import gmp
 from nets.controls import reinitialised
 from nets.training import Train
+from sparsopt.errors import InvalidInput
 from sparsopt.fits import Clock, FreshOptimiser, Remember, Rewind
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Keep, Magnitude, Random, Stay
@@ -45,6 +46,8 @@ def _train_prune_retrain(
     `back` follows the pruning `Keep`: its first phase carries the move's fit. counts: default the same share of all
     weights each round, whatever layer they are in.
     """
+    if rounds < 1 and plan.k < plan.n:
+        raise InvalidInput(f"rounds = {rounds}: at least 1 is needed to prune at all")
     keep = Keep(Geometric(plan.n, plan.k, max(rounds, 1)) if counts is None else counts, Magnitude())
     warm = (Phase(Stay(), plan.train(early)),) if early else ()
     stages = (
