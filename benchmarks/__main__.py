@@ -12,6 +12,7 @@ COMMANDS = {
     "report": ("benchmarks.report", "write a run's report again from its results"),
     "convex": ("benchmarks.convex_peers", "our convex solvers and other packages side by side"),
     "reproduce": ("benchmarks.reproduce", "published claims run again, with verdicts"),
+    "speed": ("benchmarks.speed", "training steps and whole runs against plain loops"),
     "subset-sum": ("benchmarks.subset_sum", "random subset sums: figures and throughput"),
 }
 

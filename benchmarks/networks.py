@@ -48,6 +48,7 @@ class NetworkCell:
     """One pruned network. trainings: steps in all, in trainings of `epochs`; None: the method's own number.
 
     part: "test", or "validation" to choose settings without looking at the test split.
+    settings: (name, value) pairs of the method's entry that differ from its defaults.
     """
 
     data: str
@@ -61,12 +62,13 @@ class NetworkCell:
     part: str = "test"
     recipe: Recipe = Recipe()
     prunable: Rule = ConvolutionsAndLinear()
+    settings: tuple[tuple[str, Any], ...] = ()
 
     kind: ClassVar[str] = "network"
     packages: ClassVar[tuple[str, ...]] = ("numpy", "torch")
     sources: ClassVar[tuple[str, ...]] = (
-        *("nets/*.py", "nets/data/*.py", "nets/models/*.py", "benchmarks/networks.py"),
-        *(f"sparsopt/{module}.py" for module in CORE),
+        *("nets/**/*.py", "benchmarks/networks.py"),
+        *(f"sparsopt/{module}{kind}" for module in CORE for kind in (".py", "/*.py")),
     )
 
     @property
@@ -96,7 +98,7 @@ class NetworkCell:
         outcome = nets.prune(
             lambda seed: nets.models.build(self.model, data.inputs, data.classes, seed), data, self.method,
             self.sparsity, self.recipe, self.seed, folder, epochs=self.epochs, budget=self._budget(data),
-            prunable=self.prunable, device=self.device, evaluate_every=NEVER,
+            prunable=self.prunable, device=self.device, evaluate_every=NEVER, settings=dict(self.settings),
         )  # fmt: skip
         return {
             "accuracy": outcome.accuracy,

@@ -1,0 +1,76 @@
+"""Where the time goes: training steps, whole runs and several runs at once, as ratios measured in one sitting.
+
+    python -m benchmarks speed                     # LeNet-300-100 on the CPU, some five minutes
+    python -m benchmarks speed --quick             # the same on a fiftieth of the data: does it run?
+    python -m benchmarks speed --all-levels        # no level of the loop by sample is inferred
+
+Every table is one process and one thread, unless it says otherwise. The comparison of whole runs is iterative magnitude
+pruning, 16 levels of 20 %, 2 epochs each; what it is compared with is in `peers.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from benchmarks import cells, environment
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Time training steps, whole pruning runs and several at once."""
+
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """A fiftieth of the data, three levels: a test that everything runs."""
+    all_levels: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Time every level of the loop by sample too, which takes minutes."""
+    seeds: int = 8
+    """Runs at once."""
+    jobs: int = 0
+    """Processes for these. Default: one a core."""
+    out: Path = Path("results/speed")
+    """Folder for the numbers as JSON."""
+
+
+def main(config: Speed) -> int:
+    """Measure, print, write."""
+    import torch
+
+    from benchmarks.speed import imp, replicas, report, steps
+
+    torch.set_num_threads(1)
+    share, levels, epochs = (0.02, 3, 1) if config.quick else (1.0, 16, 2)
+    data, engines = imp.images(share), _engines()
+    by_density = list(steps.table(data, tuple(engines), 5 if config.quick else 40, 2 if config.quick else 5))
+    report.steps(by_density)
+    runs = [imp.ours(data, engine, levels, epochs) for engine in engines.values()]
+    runs.append(imp.plain(data, "resident", levels, epochs, levels))
+    runs.append(imp.plain(data, "by sample", levels, epochs, levels if config.all_levels else 1))
+    report.runs(runs)
+    jobs = config.jobs or environment.cores()
+    rates = replicas.throughput(share, levels, epochs, list(engines.values())[-1], config.seeds, jobs)
+    report.replicas(rates, config.seeds, jobs)
+    cells.write(config.out / "speed.json", _content(by_density, runs, rates, jobs))
+    return 0
+
+
+def _engines() -> dict[str, str]:
+    """Engine for single steps -> engine for whole runs."""
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        return {"dense": "dense"}
+    return {"dense": "dense", "sparse": "auto"}
+
+
+def _content(by_density: list[Any], runs: list[Any], rates: tuple[float, float], jobs: int) -> dict[str, Any]:
+    return {
+        "milliseconds": {f"{density:g}": row for density, row in by_density},
+        "seconds": {run.name: {"levels": list(run.levels), "timed": run.timed} for run in runs},
+        "runs a second": {"1 process": rates[0], f"{jobs} processes": rates[1]},
+        "machine": environment.machine(),
+        "versions": environment.versions(("numpy", "torch")),
+    }
