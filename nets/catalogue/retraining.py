@@ -122,7 +122,7 @@ def one_shot_layerwise(plan: Plan, convolution: float = 0.1, hidden: float = 0.2
     return dataclasses.replace(method, name="one-shot-layerwise")
 
 
-def lr_rewinding(plan: Plan) -> Method:
+def lr_rewinding(plan: Plan, rounds: int | None = None) -> Method:
     """Learning-rate rewinding: after pruning the weights stay, the learning-rate schedule starts over.
 
     train T;  for r = 1..R:  S = the k_r largest |w| of S;  clock = 0;  train T
@@ -131,17 +131,19 @@ def lr_rewinding(plan: Plan) -> Method:
     """
     back = (Phase(Stay(), Clock(0)), Phase(Stay(), FreshOptimiser()))
     source = "Renda, Frankle, Carbin (2020)"
-    return _train_prune_retrain(plan, "lr-rewinding", plan.rounds, back, plan.train(plan.steps), source)
+    rounds = plan.rounds if rounds is None else rounds
+    return _train_prune_retrain(plan, "lr-rewinding", rounds, back, plan.train(plan.steps), source)
 
 
-def fine_tuning(plan: Plan) -> Method:
+def fine_tuning(plan: Plan, rounds: int | None = None) -> Method:
     """Fine-tuning: after pruning the weights stay and train on at the final learning rate.
 
     train T;  for r = 1..R:  S = the k_r largest |w| of S;  train T at the last rate         Cost: R + 1 trainings.
     """
     back = (Phase(Stay(), Clock(plan.steps)), Phase(Stay(), FreshOptimiser()))
     source = "Han et al. (2015); as Renda et al. (2020)"
-    return _train_prune_retrain(plan, "fine-tuning", plan.rounds, back, plan.train(plan.steps), source)
+    rounds = plan.rounds if rounds is None else rounds
+    return _train_prune_retrain(plan, "fine-tuning", rounds, back, plan.train(plan.steps), source)
 
 
 # ---- while training: gradual pruning a layer -----------------------------------------------------------------------
