@@ -28,13 +28,13 @@ def _gap(ours: str, theirs: str) -> tuple[tuple[float, str], ...]:
 
 TICKETS = Target(
     "lenet-tickets",
-    "Lottery tickets in LeNet-300-100 on MNIST, 5 epochs a training",
+    "Lottery tickets in LeNet-300-100 on MNIST, 3 epochs a training",
     "Frankle, Carbin (2019): subnetworks of 10-20 % and less train to the dense accuracy from their own weights, and "
     "not from others",
     "mnist",
     "lenet-300-100",
     LTH,
-    epochs=5,
+    epochs=3,
     arms={
         "dense": Arm("dense"),
         "imp, 21 %": Arm("imp", left(7)),
@@ -122,13 +122,13 @@ COLLAPSE = Target(
 
 SHUFFLED = Target(
     "lenet-shuffle",
-    "Which masks matter weight by weight: layerwise shuffles, LeNet-300-100 on MNIST, 5 epochs a training",
+    "Which masks matter weight by weight: layerwise shuffles, LeNet-300-100 on MNIST, 3 epochs a training",
     "Frankle et al. (2021), Su et al. (2020): masks chosen at initialisation may be shuffled within layers, those of "
     "magnitude after training may not",
     "mnist",
     "lenet-300-100",
     LTH,
-    epochs=5,
+    epochs=3,
     arms={
         "snip, 95 %": Arm("snip", 0.95),
         "snip shuffled, 95 %": Arm("snip+shuffle", 0.95),
