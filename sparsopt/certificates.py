@@ -155,6 +155,8 @@ def tightened_bound(problem: Any, x: Array, k: int, steps: int = 200) -> float:
     d = float(problem.strong_convexity())
     if not (0 < d < math.inf and np.isfinite(x).all()):
         return floor
+    if not math.isfinite(problem.rounding(x)[0]):
+        return floor
     problem = problem.open()  # value and gradient at one point share the work
     best, g = _bound(problem, x, d, k)
     if steps <= 0 or k == 0 or not hasattr(problem, "smoothness"):

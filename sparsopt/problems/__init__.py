@@ -9,25 +9,39 @@ True
 
 from sparsopt.problems.base import Problem
 from sparsopt.problems.check import Report, check_problem
+from sparsopt.problems.constrained import Constrained, constrained
 from sparsopt.problems.counts import Gamma, Poisson
+from sparsopt.problems.cox import Cox
 from sparsopt.problems.least_squares import LeastSquares
 from sparsopt.problems.logistic import Logistic
+from sparsopt.problems.multinomial import MultiOutput, Softmax
 from sparsopt.problems.quadratic import Quadratic
 from sparsopt.problems.robust import Huber, SquaredHinge
+from sparsopt.problems.smooth import Smooth, TorchFunction
+from sparsopt.problems.standardised import Standardised, standardised
 from sparsopt.problems.structured import grouped, per_group, preselected
 
 __all__ = [
+    "Constrained",
+    "Cox",
     "Gamma",
     "Huber",
     "LeastSquares",
     "Logistic",
+    "MultiOutput",
     "Poisson",
     "Problem",
     "Quadratic",
     "Report",
+    "Smooth",
+    "Softmax",
     "SquaredHinge",
+    "Standardised",
+    "TorchFunction",
     "check_problem",
+    "constrained",
     "grouped",
     "per_group",
     "preselected",
+    "standardised",
 ]

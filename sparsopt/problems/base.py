@@ -42,7 +42,8 @@ class Problem:
     _memo: Any = None
 
     def __init__(self, p: int, dtype: Any = np.float64) -> None:
-        self.layout, self.dtype = Layout.single(p), np.dtype(dtype)
+        torch_name = str(dtype).removeprefix("torch.")
+        self.layout, self.dtype = Layout.single(p), np.dtype(dtype if torch_name == str(dtype) else torch_name)
 
     @property
     def p(self) -> int:

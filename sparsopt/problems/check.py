@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.state import Array
+from sparsopt.state import Array, State
 
 __all__ = ["Line", "Report", "check_problem"]
 
@@ -228,6 +228,8 @@ def _minimiser(probe: _Probe) -> Iterator[Line]:
     """The restricted minimiser: zero off the support, its value, stationary, and no worse than points around it."""
     if not hasattr(probe.f, "minimise_on"):
         return
+    if hasattr(probe.f, "working"):  # in the units in which it is solved
+        probe = _Probe(probe.f.working, probe.seed)
     draws = np.random.default_rng((probe.seed, 60))
     for size in sorted({0, 1, (probe.p + 1) // 2}):
         support = np.zeros(probe.p, dtype=bool)
@@ -239,7 +241,7 @@ def _minimiser(probe: _Probe) -> Iterator[Line]:
         real = float(probe.f.value(x))
         close = abs(real - value) <= 1e4 * probe.eps * (abs(value) + abs(probe.value))
         yield Line(f"{name}: value", f"{value:.12g}", f"{real:.12g}", close)
-        g = np.asarray(probe.f.gradient(x), dtype=np.float64)[support]
+        g = np.asarray(probe.f.at(State(x, support)).gradient(x), dtype=np.float64)[support]  # what remains in bounds
         start = np.asarray(probe.f.gradient(0 * x), dtype=np.float64)
         left = float(np.abs(g).max(initial=0.0)) / (float(np.abs(start).max(initial=0.0)) + 1e-300)
         limit = max(1e-8, 1e3 * probe.eps)
@@ -252,4 +254,5 @@ def _minimiser(probe: _Probe) -> Iterator[Line]:
 
 def _near(probe: _Probe, x: Array, support: Array, number: int) -> Array:
     step = probe.scale * 4.0**-number * probe.random(70 + number)
-    return np.where(support, x + step, 0).astype(probe.dtype)
+    near = np.where(support, x + step, 0).astype(probe.dtype)
+    return probe.f.project(near) if hasattr(probe.f, "project") else near

@@ -31,6 +31,10 @@ BLOCK = 1 << 21  # numbers a block of a blocked pass holds
 
 def design(X: Any, weight: Array, centred: bool) -> Design:
     """The design of a checked matrix."""
+    if hasattr(X, "detach"):
+        from sparsopt.problems.torch_design import TorchDense
+
+        return TorchDense(X, weight, centred)
     return (Sparse if hasattr(X, "tocsc") else Dense)(X, weight, centred)
 
 
@@ -89,7 +93,7 @@ class Design:
         active = np.flatnonzero(x if x.ndim == 1 else x.any(axis=1))
         if active.size * 8 <= self.p:
             return self.part(active, x[active])
-        return self.X @ x.astype(self.dtype, copy=False) - self.mean @ x
+        return self._times(x.astype(self.dtype, copy=False)) - self.mean @ x
 
     def part(self, indices: Array, x: Array) -> Array:
         """The columns of A with these indices times x, (n,) float64."""
@@ -97,8 +101,27 @@ class Design:
 
     def tdot(self, r: Array) -> Array:
         """A' r, (p,), for r (n,), or a matrix for a matrix: the one full product of a gradient."""
-        product = self.X.T @ r.astype(self.dtype, copy=False)
+        product = self._transposed(r.astype(self.dtype, copy=False))
         return product - np.multiply.outer(self.mean, r.sum(axis=0)) if self.centred else product
+
+    def _times(self, x: Array) -> Array:
+        """X x."""
+        return self.X @ x
+
+    def _transposed(self, r: Array) -> Array:
+        """X'r."""
+        return self.X.T @ r
+
+    def squares(self, weight: Array) -> Array:
+        """sum_i weight_i x_ij^2, (p,): the diagonal of X' diag(weight) X."""
+        raise NotImplementedError
+
+    def scaled(self, scale: Array) -> Design:
+        """The design with column j divided by scale_j. Copies X."""
+        return type(self)(self._divided(scale), self.weight, self.centred)
+
+    def _divided(self, scale: Array) -> Any:
+        raise NotImplementedError
 
     def gram(self) -> Array:
         """A'WA, (p, p) float64."""
@@ -154,6 +177,15 @@ class Dense(Design):
         step = max(1, BLOCK // self.p)
         return (slice(start, start + step) for start in range(0, self.n, step))
 
+    def squares(self, weight: Array) -> Array:
+        total = np.zeros(self.p)
+        for rows in self._row_blocks():
+            total += weight[rows] @ (self.X[rows].astype(np.float64, copy=False) ** 2)
+        return total
+
+    def _divided(self, scale: Array) -> Any:
+        return self.X / scale.astype(self.dtype, copy=False)
+
     def take(self, indices: Array) -> Array:
         """Columns of A, (n, k) float64 in column order. Constant ones are exactly zero when centred."""
         block = np.asfortranarray(self.X[:, indices], dtype=np.float64)
@@ -204,13 +236,45 @@ class Sparse(Design):
     @cached_property
     def _spread(self) -> Array:
         """Stored entries about their mean, plus the squared mean for those not stored: no cancellation."""
-        owner = np.repeat(np.arange(self.p), np.diff(self.X.indptr))
-        weight = self.shares[self.X.indices]
-        deviation = self.X.data - self.mean[owner]
-        stored = np.bincount(owner, weights=weight * deviation**2, minlength=self.p)
-        missing = 1.0 - np.bincount(owner, weights=weight, minlength=self.p)
+        total, missing = np.empty(self.p), np.empty(self.p)
+        for columns, owner, rows, data in self._column_blocks():
+            weight = self.shares[rows]
+            deviation = data - self.mean[columns][owner]
+            size = columns.stop - columns.start
+            total[columns] = np.bincount(owner, weights=weight * deviation**2, minlength=size)
+            missing[columns] = 1.0 - np.bincount(owner, weights=weight, minlength=size)
         full = np.diff(self.X.indptr) == self.n
-        return stored + np.where(full, 0.0, np.maximum(missing, 0.0)) * self.mean**2
+        return total + np.where(full, 0.0, np.maximum(missing, 0.0)) * self.mean**2
+
+    def _column_blocks(self) -> Iterator[tuple[slice, Array, Array, Array]]:
+        """Columns, and of their entries the column within the block, the row, the number: O(BLOCK) memory beside X."""
+        ends = self.X.indptr
+        start = 0
+        while start < self.p:
+            stop = max(int(np.searchsorted(ends, ends[start] + BLOCK, side="right")) - 1, start + 1)
+            part, counts = slice(ends[start], ends[stop]), np.diff(ends[start : stop + 1])
+            yield (
+                slice(start, stop),
+                np.repeat(np.arange(stop - start), counts),
+                self.X.indices[part],
+                self.X.data[part],
+            )
+            start = stop
+
+    def squares(self, weight: Array) -> Array:
+        total = np.empty(self.p)
+        for columns, owner, rows, data in self._column_blocks():
+            terms = weight[rows] * data.astype(np.float64, copy=False) ** 2
+            total[columns] = np.bincount(owner, weights=terms, minlength=columns.stop - columns.start)
+        return total
+
+    def _divided(self, scale: Array) -> Any:
+        data = self.X.data / np.repeat(scale, np.diff(self.X.indptr)).astype(self.dtype, copy=False)
+        return type(self.X)((data, self.X.indices, self.X.indptr), shape=self.X.shape)
+
+    def absolute(self) -> Design:
+        data = np.abs(self.X.data)
+        return type(self)(type(self.X)((data, self.X.indices, self.X.indptr), shape=self.X.shape), self.weight, False)
 
     def take(self, indices: Array) -> Array:
         """Columns of A, (n, k) float64, dense: for a few of them. Constant ones are exactly zero when centred."""

@@ -123,8 +123,13 @@ class Unbounded(GeneralisedLinear):
     """l'' grows without bound: no smoothness, so IHT, HTP and coordinate steps refuse; greedy and swaps run."""
 
     def curvature_at(self, x: Array) -> Array:
-        """variance_j * mean l'' + ridge, the curvature along coordinate j at x as if l'' and a_j were unrelated."""
-        return self.design.variance * float(self._point(x).bend.sum()) + self.ridge
+        """The diagonal of the Hessian at x, (p,): a pass over X."""
+        bend = np.broadcast_to(self._point(x).bend, (self.design.n,))
+        h = self.design.squares(bend)
+        if self.design.centred and bend.sum() > 0:
+            along = self.design.tdot(bend) + self.design.mean * bend.sum()
+            h = h - along**2 / bend.sum()
+        return np.where(h > 1e-12 * bend.sum() * self.design.second, h, 0.0) + self.ridge
 
 
 def root(slope: Callable[[float], tuple[float, float]], low: float, high: float, start: float) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 
 from sparsopt.errors import InvalidInput
 from sparsopt.state import Array, Mask
+from sparsopt.support import to_numpy
 
 __all__ = [
     "check_labels",
@@ -28,11 +29,13 @@ __all__ = [
 
 
 def check_matrix(X: Any) -> Any:
-    """X as a float matrix: a NumPy array (not copied if it is one of float64 or float32) or a scipy CSC matrix.
+    """X as a float matrix: a NumPy array or Torch tensor (not copied if of float64 or float32), or a scipy CSC matrix.
 
     Other numbers become float64. Raises `InvalidInput` for anything that is not a finite, non-empty, numeric matrix,
     and for entries so large that their squares overflow.
     """
+    if hasattr(X, "detach"):
+        return _tensor(X.detach())
     if hasattr(X, "tocsc"):
         X = X.tocsc()
         X = X if X.dtype in (np.float64, np.float32) else X.astype(np.float64)
@@ -118,7 +121,7 @@ def check_support(support: Mask, p: int) -> Mask:
 
 def _numeric(values: Any, name: str) -> Array:
     """A float array. Strings are not numbers here, even where NumPy could read them as such."""
-    array = np.asarray(values)
+    array = to_numpy(values.detach()) if hasattr(values, "detach") else np.asarray(values)
     if array.dtype in (np.float64, np.float32):
         return array
     if array.dtype.kind == "O":
@@ -128,6 +131,18 @@ def _numeric(values: Any, name: str) -> Array:
     elif array.dtype.kind not in "biuf":
         raise InvalidInput(f"{name} has entries of type {array.dtype}; real numbers are needed")
     return array.astype(np.float64)
+
+
+def _tensor(X: Any) -> Any:
+    """A checked Torch matrix, on the device where it is."""
+    if X.is_complex() or X.layout is not type(X)().layout:
+        raise InvalidInput(f"X is a {X.layout} tensor of type {X.dtype}; a dense one of real numbers is needed")
+    X = X if X.is_floating_point() and X.dtype.itemsize >= 4 else X.double()
+    _check_shape(X)
+    low, high = (float(bound) for bound in X.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)) or max(-low, high) > 1e15:
+        _check_entries(to_numpy(X), "X")  # which says what and where
+    return X
 
 
 def _check_shape(X: Any) -> None:

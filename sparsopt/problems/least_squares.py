@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -39,9 +39,10 @@ class Memory:
 class LeastSquares(Problem):
     """f(w) = min_b sum_i s_i (y_i - x_i'w - b)^2 / (2 sum_i s_i) + ridge/2 |w|^2; b = 0 unless intercept.
 
-    X: (n, p) NumPy array (float64 or float32, not copied; other numbers become float64) or scipy.sparse matrix, which
-    is never made dense. y: (n,). sample_weight: (n,) s_i >= 0; a weight of 2 is a row that occurs twice. Do not
-    change X while the problem is in use. Raises `InvalidInput`.
+    X: (n, p) NumPy array (float64 or float32, not copied; other numbers become float64), scipy.sparse matrix, which is
+    never made dense, or Torch tensor, whose full products are computed on its device. y: (n,). sample_weight: (n,)
+    s_i >= 0; a weight of 2 is a row that occurs twice. Do not change X while the problem is in use. Raises
+    `InvalidInput`.
 
     `minimise_on` solves the normal equations on the support by a Cholesky factor that grows with it and refines the
     solution by residuals; where columns are dependent, it returns the minimiser of least norm by a singular value
@@ -49,6 +50,7 @@ class LeastSquares(Problem):
     """
 
     portfolio = "quadratic"  # the search that `method="auto"` uses
+    unknown_scale = True  # the variance is not known: likelihoods are profiled over it
 
     def __init__(self, X: Any, y: Any, ridge: float = 0.0, intercept: bool = False, sample_weight: Any = None) -> None:
         X = check_matrix(X)
@@ -115,7 +117,13 @@ class LeastSquares(Problem):
 
     def restricted(self, indices: Array) -> LeastSquares:
         """f as a function of these coordinates only, the others zero."""
-        return _with_design(self, self.design.restricted(indices))
+        return self._with(self.design.restricted(indices))
+
+    def _with(self, part: Any) -> Self:
+        """The same loss on another design."""
+        new = copy.copy(self)
+        new.layout, new.design, new._memo = Layout.single(part.p), part, None
+        return new
 
     def intercept(self, x: Array) -> float:
         return self.centre - float(self.design.mean @ x)
@@ -252,9 +260,3 @@ class LeastSquares(Problem):
 def _small(correction: Array, weights: Array, share: float = 1e-9) -> bool:
     """Whether a refinement changed little: then the factor could be trusted."""
     return bool(np.abs(correction).max(initial=0.0) <= share * np.abs(weights).max(initial=0.0))
-
-
-def _with_design(problem: LeastSquares, part: Any) -> LeastSquares:
-    new = copy.copy(problem)
-    new.layout, new.design, new._memo = Layout.single(part.p), part, None
-    return new

@@ -68,8 +68,8 @@ def _labels(problem: Any, labels: Sequence[int]) -> tuple[int, ...]:
     found = np.asarray(labels)
     if found.shape != (problem.layout.n,) or found.dtype.kind not in "iu" or found.min() < 0:
         raise InvalidInput(
-            f"labels have shape {found.shape} and type {found.dtype}; {problem.layout.n} integers >= 0, one a coordinate, "
-            "are needed"
+            f"labels have shape {found.shape} and type {found.dtype}; {problem.layout.n} integers >= 0, one a "
+            "coordinate, are needed"
         )
     return tuple(found.tolist())
 

@@ -1,0 +1,187 @@
+"""Any convex function that is given as callables, or as a Torch function.
+
+>>> target = np.array([3.0, 1.0, 2.0])
+>>> problem = Smooth(lambda x: float(np.sum((x - target) ** 2)), lambda x: 2 * (x - target), 3)
+>>> sparsopt.solve(problem, 2).x
+array([3., 0., 2.])
+
+What the functions return is checked: NaN is an error with a sentence. A function with a domain returns inf outside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sparsopt.errors import InvalidInput, NotFinite
+from sparsopt.problems.base import Last, Problem, Restriction
+from sparsopt.problems.inputs import check_support
+from sparsopt.problems.newton import minimise
+from sparsopt.state import Array, Mask
+
+__all__ = ["Smooth", "TorchFunction"]
+
+STEP = 6e-6  # of differences of the gradient: the cube root of the rounding error
+
+
+class Memory:
+    """What one run keeps: the last gradient."""
+
+    def __init__(self) -> None:
+        self.gradient = Last()
+
+
+class Smooth(Problem):
+    """A convex f on R^n from value(x) -> number and gradient(x) -> (n,), x (n,) float64.
+
+    hessian_product(x, v) -> (n,): H(x) v; without it, central differences of the gradient. smoothness: a number L with
+    |grad f(x) - grad f(y)| <= L |x - y| for all x, y; without it, IHT and HTP need a step_size, coordinate steps
+    refuse, and coordinates are ranked by their gradient. Nothing is known about bounds from below, so there are none.
+
+    `minimise_on` takes Newton steps (up to 400 coordinates, one Hessian product each a step; beyond, L-BFGS). Raises
+    `NotFinite` where a function returns NaN, -inf, or a gradient that is not finite, `InvalidInput` for a wrong shape.
+    """
+
+    def __init__(
+        self,
+        value: Callable[[Array], Any],
+        gradient: Callable[[Array], Any],
+        n: int,
+        hessian_product: Callable[[Array, Array], Any] | None = None,
+        smoothness: float | None = None,
+    ) -> None:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise InvalidInput(f"n = {n!r}; the number of coordinates, a positive integer, is needed")
+        super().__init__(int(n))
+        self.functions = (value, gradient, hessian_product)
+        if smoothness is None:
+            self.curvature_at = self._along_gradient
+        elif not 0 < smoothness < math.inf:
+            raise InvalidInput(f"smoothness = {smoothness}; give a finite number > 0, or None if there is none")
+        else:
+            self.bound = float(smoothness)
+            self.smoothness, self.curvature = self._smoothness, self._curvature
+        self.value(np.zeros(self.p))
+        self.gradient(np.zeros(self.p))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(n={self.p})"
+
+    def memory(self) -> Memory:
+        return Memory()
+
+    def value(self, x: Array) -> float:
+        try:
+            number = float(self.functions[0](x))
+        except TypeError as error:
+            raise InvalidInput(f"value(x) of {self!r} is not a number: {error}") from error
+        if math.isnan(number) or number == -math.inf:
+            raise NotFinite(
+                f"value(x) of {self!r} is {number} at {_shown(x)}; return numbers on the domain of f and inf outside"
+            )
+        return number
+
+    def gradient(self, x: Array) -> Array:
+        return self._gradient(x) if self._memo is None else self._memo.gradient.once(x, self._gradient)
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        if self.functions[2] is not None:
+            return self._checked(self.functions[2](x, v), "hessian_product(x, v)", x)
+        length = float(np.linalg.norm(v))
+        if length == 0:
+            return np.zeros(self.p)
+        t = STEP * (1.0 + float(np.linalg.norm(x))) / length
+        return (self._gradient(x + t * v) - self._gradient(x - t * v)) / (2 * t)
+
+    def _gradient(self, x: Array) -> Array:
+        return self._checked(self.functions[1](x), "gradient(x)", x)
+
+    def _checked(self, found: Any, name: str, x: Array) -> Array:
+        """What a function returned, as a new vector."""
+        vector = np.array(found, dtype=np.float64)
+        if vector.shape != (self.p,):
+            raise InvalidInput(f"{name} of {self!r} has shape {vector.shape}; ({self.p},) is needed")
+        wrong = np.flatnonzero(~np.isfinite(vector))
+        if wrong.size:
+            raise NotFinite(
+                f"{name} of {self!r} is {vector[wrong[0]]} in entry {wrong[0]} at {_shown(x)}; f has to be "
+                "differentiable wherever value(x) is finite"
+            )
+        return vector
+
+    def _smoothness(self, s: int | None = None) -> float:
+        return self.bound
+
+    def _curvature(self) -> Array:
+        return np.full(self.p, self.bound)
+
+    def _along_gradient(self, x: Array) -> Array:
+        """g'H g / |g|^2 for every coordinate, (p,); ones where that is not positive."""
+        g = self.gradient(x)
+        bend, size = float(g @ self.hessian_product(x, g)), float(g @ g)
+        return np.full(self.p, bend / size if bend > 0 else 1.0)
+
+    def minimise_on(self, support: Mask, x: Array | None = None) -> tuple[Array, float]:
+        """The minimiser among vectors supported there, (p,), and its value, from x, or from 0 if that is lower."""
+        indices = np.flatnonzero(check_support(support, self.p))
+        part = Restriction(self, indices)
+        start = np.zeros(indices.size)
+        if x is not None and self.value(np.where(support, x, 0.0)) <= self.value(np.zeros(self.p)):
+            start = x[indices]
+        free = np.full(indices.size, np.inf)
+        found = part.embedded(minimise(part, start, -free, free))
+        return found, self.value(found)
+
+
+class TorchFunction(Smooth):
+    """A convex f that Torch can differentiate: f(tensor (n,)) -> scalar tensor. Gradient and H v by autograd.
+
+    device, dtype (a name, such as "float64"): of the tensors that f sees; outside everything is NumPy float64.
+    smoothness as for `Smooth`.
+
+    >>> import torch
+    >>> problem = TorchFunction(lambda x: ((x - 2.0) ** 2).sum() + x[0] * x[1], 3)
+    >>> problem.gradient(np.zeros(3)), problem.hessian_product(np.zeros(3), np.array([1.0, 0.0, 0.0]))
+    (array([-4., -4., -4.]), array([2., 1., 0.]))
+    """
+
+    def __init__(
+        self,
+        f: Callable[[Any], Any],
+        n: int,
+        smoothness: float | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> None:
+        import torch
+
+        def tensor(x: Array) -> Any:
+            return torch.tensor(x, dtype=getattr(torch, dtype), device=device)
+
+        def gradient(x: Array) -> Array:
+            point = tensor(x).requires_grad_()
+            (slope,) = torch.autograd.grad(f(point), point)
+            return slope.double().cpu().numpy()
+
+        def product(x: Array, v: Array) -> Array:
+            point, along = tensor(x).requires_grad_(), tensor(v)
+            (slope,) = torch.autograd.grad(f(point), point, create_graph=True)
+            if not slope.requires_grad:  # f is linear
+                return np.zeros(len(x))
+            (bent,) = torch.autograd.grad(slope @ along, point, allow_unused=True)
+            return np.zeros(len(x)) if bent is None else bent.double().cpu().numpy()
+
+        def value(x: Array) -> float:
+            with torch.no_grad():
+                return f(tensor(x)).item()
+
+        super().__init__(value, gradient, n, product, smoothness)
+
+
+def _shown(x: Array) -> str:
+    inside = np.flatnonzero(x)
+    entries = ", ".join(f"x[{j}] = {x[j]:.6g}" for j in inside[:3]) + (", ..." if inside.size > 3 else "")
+    return f"x with {entries}" if inside.size else "x = 0"
