@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparsopt import catalogue, certificates, errors, exact, fits, judges, moves, schedules, subset_sum, support
     from sparsopt.certificates import Certificates
+    from sparsopt.criteria import AIC, BIC, EBIC, GIC
     from sparsopt.errors import (
         CheckpointError,
         DataError,
@@ -32,8 +33,29 @@ if TYPE_CHECKING:
     )
     from sparsopt.exact import enumerate_supports
     from sparsopt.method import Method, Phase, Stage, run
+    from sparsopt.paths import Choice, CrossValidation, Data, Path, choose, path
     from sparsopt.portfolio.auto import Auto
-    from sparsopt.problems import LeastSquares, Logistic, Problem, Quadratic, check_problem
+    from sparsopt.problems import (
+        Cox,
+        Gamma,
+        Huber,
+        LeastSquares,
+        Logistic,
+        MultiOutput,
+        Poisson,
+        Problem,
+        Quadratic,
+        Smooth,
+        Softmax,
+        SquaredHinge,
+        TorchFunction,
+        check_problem,
+        constrained,
+        grouped,
+        per_group,
+        preselected,
+        standardised,
+    )
     from sparsopt.result import Result, Status
     from sparsopt.solvers import methods, solve
     from sparsopt.state import Layout, State
@@ -41,10 +63,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AIC",
     "Auto",
+    "BIC",
     "Certificates",
     "CheckpointError",
+    "Choice",
+    "Cox",
+    "CrossValidation",
+    "Data",
     "DataError",
+    "EBIC",
+    "GIC",
+    "Gamma",
+    "Huber",
     "InvalidInput",
     "InvalidResult",
     "Layout",
@@ -52,28 +84,42 @@ __all__ = [
     "Logistic",
     "Method",
     "MissingCapability",
+    "MultiOutput",
     "NotFinite",
+    "Path",
     "Phase",
+    "Poisson",
     "Problem",
     "Quadratic",
     "Result",
+    "Smooth",
+    "Softmax",
     "SparsoptError",
+    "SquaredHinge",
     "Stage",
     "State",
     "Status",
+    "TorchFunction",
     "catalogue",
     "certificates",
     "check_problem",
+    "choose",
+    "constrained",
     "enumerate_supports",
     "errors",
     "exact",
     "fits",
+    "grouped",
     "judges",
     "methods",
     "moves",
+    "path",
+    "per_group",
+    "preselected",
     "run",
     "schedules",
     "solve",
+    "standardised",
     "subset_sum",
     "support",
 ]
@@ -82,9 +128,14 @@ _HOMES = {
     "certificates": "Certificates",
     "errors": ("CheckpointError DataError InvalidInput InvalidResult MissingCapability NotFinite SparsoptError"),
     "exact": "enumerate_supports",
+    "criteria": "AIC BIC EBIC GIC",
     "method": "Method Phase Stage run",
+    "paths": "Choice CrossValidation Data Path choose path",
     "portfolio.auto": "Auto",
-    "problems": "LeastSquares Logistic Problem Quadratic check_problem",
+    "problems": (
+        "Cox Gamma Huber LeastSquares Logistic MultiOutput Poisson Problem Quadratic Smooth Softmax SquaredHinge "
+        "TorchFunction check_problem constrained grouped per_group preselected standardised"
+    ),
     "result": "Result Status",
     "solvers": "methods solve",
     "state": "Layout State",
