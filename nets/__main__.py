@@ -138,8 +138,8 @@ def _progress() -> Iterator[Callable[[State, Trace], None] | None]:
     with console.status("starting") as line:
 
         def show(state: State, trace: Trace) -> None:
-            accuracy = next((row.measured["accuracy"] for row in reversed(trace.rows) if row.measured), None)
-            known = "" if accuracy is None else f", accuracy {accuracy:.4f}"
+            measured = trace.column("accuracy")
+            known = f", accuracy {measured[-1]:.4f}" if measured else ""
             line.update(f"step {state.cost:,}, {sp.count(state.support):,} weights{known}")
 
         yield show

@@ -26,7 +26,10 @@ from sparsopt.errors import CheckpointError
 from sparsopt.method import Method
 
 ADDRESS = re.compile(" at 0x[0-9a-f]+")  # in a function's repr; it would make every process another run
-SUMMARY = ("sparsity", "accuracy", "loss", "prunable", "densities", "cost", "collapsed")
+SUMMARY = (
+    "sparsity", "effective_sparsity", "accuracy", "loss", "prunable", "densities", "cost", "collapsed", "collapses",
+    "warnings",
+)  # fmt: skip
 
 
 class Folder:

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from nets import diagnostics, flops
 from nets.catalogue.plan import evaluations
 from nets.training import Network
 from sparsopt import support as sp
@@ -23,12 +25,16 @@ __all__ = ["Outcome", "outcome_of"]
 class Outcome:
     """What pruning gave.
 
-    model      a copy of the module with the pruned weights set to zero: plain parameters, loads anywhere
-    masks      parameter name -> boolean tensor, True where a weight is kept
-    sparsity   1 - kept / prunable, exact; `prunable` is the denominator
-    accuracy   on the test split after the last step (nan for data without one)
-    cost       "steps" trained in all, "gradients" evaluated to choose weights beside them, "seconds" over all sessions
-    collapsed  names of layers without any weight left: nothing passes through them
+    model       a copy of the module with the pruned weights set to zero: plain parameters, loads anywhere
+    masks       parameter name -> boolean tensor, True where a weight is kept
+    sparsity    1 - kept / prunable, exact; `prunable` is the denominator
+    accuracy    on the test split after the last step (nan for data without one)
+    cost        "steps" trained in all, "gradients" evaluated to choose weights beside them, "seconds" over all
+                sessions; "flops" of steps and gradients with the masks of their time, "dense_flops" of the steps with
+                all weights (`nets.flops`)
+    effective_sparsity  1 - weights on some path from the input to the output / prunable; nan where that is not known
+                (recurrent layers; `nets.diagnostics`)
+    collapses   layer without any weight left -> sparsity of the network when it lost its last one
     """
 
     model: nn.Module
@@ -41,7 +47,18 @@ class Outcome:
     cost: Mapping[str, float]
     trace: Trace
     status: Status
-    collapsed: tuple[str, ...]
+    effective_sparsity: float
+    collapses: Mapping[str, float]
+
+    @property
+    def collapsed(self) -> tuple[str, ...]:
+        """Names of layers without any weight left: nothing passes through them."""
+        return tuple(self.collapses)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about layers that have died, and about a network without a path through it."""
+        return diagnostics.warnings(self.collapses, self.effective_sparsity)
 
     @property
     def _choosing(self) -> str:
@@ -50,14 +67,15 @@ class Outcome:
 
     def __str__(self) -> str:
         kept = sum(int(mask.sum()) for mask in self.masks.values())
+        effective = "" if math.isnan(self.effective_sparsity) else f"; effective {self.effective_sparsity:.4%}"
+        paid = f"{self.cost['flops']:.3g} FLOPs ({self.cost['dense_flops']:.3g} if dense)"
         rows = [
             ("status", str(self.status)),
-            ("sparsity", f"{self.sparsity:.4%} ({kept} of {self.prunable} prunable weights kept)"),
+            ("sparsity", f"{self.sparsity:.4%} ({kept} of {self.prunable} prunable weights kept){effective}"),
             ("accuracy", f"{self.accuracy:.4f} on the test split, last step"),
-            ("cost", f"{self.cost['steps']:.0f} steps{self._choosing}, {self.cost['seconds']:.1f} s"),
+            ("cost", f"{self.cost['steps']:.0f} steps{self._choosing}, {self.cost['seconds']:.1f} s, {paid}"),
+            *(("warning", sentence) for sentence in self.warnings),
         ]
-        if self.collapsed:
-            rows.append(("collapsed", f"no weight left in {', '.join(self.collapsed)}: nothing passes through there"))
         return "\n".join(f"{name:<10} {text}" for name, text in rows)
 
 
@@ -67,21 +85,26 @@ def _gradients(result: Result) -> int:
     return sum(evaluations(stages[row.stage].phases[row.phase].move) for row in result.trace)
 
 
-def outcome_of(network: Network, result: Result, seconds: float) -> Outcome:
-    """The outcome of a finished run; every number is taken anew from the state that it ended in."""
-    state = result.state
+def outcome_of(network: Network, result: Result, seconds: float, one: flops.Forward) -> Outcome:
+    """The outcome of a finished run; every number is taken anew from the state that it ended in.
+
+    one: the operations of a forward pass of a sample.
+    """
+    state, model = result.state, network.module(result.state)
+    paid = flops.spent(result.method, result.trace, one, min(network.recipe.batch, len(network.data.labels)))
     loss, accuracy = network.test(state)
     masks = {name: mask.cpu().clone() for name, mask in network.weights.blocks(state.support)}
     return Outcome(
-        model=network.module(state),
+        model=model,
         masks=masks,
         sparsity=1 - sp.count(state.support) / network.layout.n,
         accuracy=accuracy,
         loss=loss,
         prunable=network.layout.n,
         densities=network.weights.densities(state.support),
-        cost={"steps": state.cost, "gradients": _gradients(result), "seconds": seconds},
+        cost={"steps": state.cost, "gradients": _gradients(result), "seconds": seconds, **paid},
         trace=result.trace,
         status=result.status,
-        collapsed=tuple(name for name, mask in masks.items() if not mask.any()),
+        effective_sparsity=diagnostics.effective_sparsity(model, masks, network.samples()),
+        collapses=diagnostics.collapses(masks, result.trace),
     )

@@ -20,18 +20,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nets import catalogue, checkpoint
+from nets import catalogue, checkpoint, controls, flops
 from nets.catalogue import Plan
 from nets.catalogue.plan import configured
 from nets.data import DataSet, from_arrays
 from nets.folder import Folder, configuration, engine_of
+from nets.models import Named
 from nets.outcome import Outcome, outcome_of
 from nets.recipe import Adam, Cosine, Recipe
 from nets.training import Network
 from nets.weights import ConvolutionsAndLinear, Rule
+from sparsopt import support as sp
 from sparsopt.errors import InvalidInput, NotFinite
 from sparsopt.method import Method, run
-from sparsopt.names import lookup
 from sparsopt.result import Result, Status, Trace
 from sparsopt.state import State
 
@@ -44,7 +45,7 @@ Entry = Callable[[Plan], Method]
 
 
 def prune(
-    model: nn.Module | Callable[[int], nn.Module],
+    model: str | nn.Module | Callable[[int], nn.Module],
     data: DataSet | tuple[Any, Any],
     method: str | Method | Entry = "imp",
     sparsity: float = 0.9,
@@ -65,10 +66,12 @@ def prune(
 ) -> Outcome:
     """Prune a network to `sparsity` of its prunable weights.
 
-    model           an nn.Module, whose weights are the start, or a function seed -> nn.Module
+    model           a name of `nets.models.names()`, an nn.Module, whose weights are the start, or a function seed ->
+                    nn.Module
     data            a nets.data.DataSet, or (X, y) arrays
-    method          a name of `nets.methods()`, an entry (Plan -> Method), or a Method (which brings its own counts and
-                    lengths: sparsity, epochs and budget do not change it)
+    method          a name of `nets.methods()`, with the name of a control behind it if wanted ("imp+reinit"; see
+                    `nets.controls`), an entry (Plan -> Method), or a Method (which brings its own counts and lengths:
+                    sparsity, epochs and budget do not change it)
     sparsity        fraction of the prunable weights to remove, 0 <= sparsity < 1; met exactly
     recipe          how one trains; default Adam with a cosine schedule
     out             folder for checkpoints and results; the same call resumes
@@ -89,16 +92,20 @@ def prune(
     recipe = DEFAULT if recipe is None else recipe
     dataset = data if isinstance(data, DataSet) else from_arrays(*data)
     engine = engine if out is None else engine_of(Path(out), engine)
-    network = Network(
-        model, dataset, prunable=prunable, recipe=recipe, device=device, chunk=max(1, chunk), engine=engine
-    )
+    how: dict[str, Any] = {"prunable": prunable, "recipe": recipe, "device": device, "chunk": max(1, chunk)}
+    named = Named(model, dataset.inputs, dataset.classes) if isinstance(model, str) else model
+    network = Network(named, dataset, engine=engine, **how)
     plan = _plan(network, sparsity, epochs, recipe)
-    chosen = _method(method, plan, budget, settings or {})
+    entry = controls.find(method) if isinstance(method, str) else method
+    chosen = _method(entry, plan, budget, settings or {})
+    trained = entry.model(named, plan.k, prunable) if isinstance(entry, controls.Controlled) else named
+    network = network if trained is named else Network(trained, dataset, engine=engine, **how)
     _check(network, seed)
     every = evaluate_every or max(1, plan.steps // 20)
     folder = None if out is None else Folder(Path(out), configuration(network, chosen, seed, every))
-    result, seconds = _Session(network, folder, progress, every, save_every).run(chosen, seed)
-    outcome = None if result.status is Status.NOT_FINITE else outcome_of(network, result, seconds)
+    one = flops.forward(network.template, network.samples(), network.layout.names)
+    result, seconds = _Session(network, folder, progress, every, save_every, one).run(chosen, seed)
+    outcome = None if result.status is Status.NOT_FINITE else outcome_of(network, result, seconds, one)
     if outcome is None or (math.isnan(outcome.loss) and len(dataset.test_labels)):
         raise NotFinite(
             f"training diverged after step {result.state.cost}: a weight became NaN or infinite. "
@@ -126,14 +133,13 @@ def _plan(network: Network, sparsity: float, epochs: float, recipe: Recipe) -> P
     return Plan(network.layout, k, max(1, round(epochs * per_epoch)), recipe)
 
 
-def _method(method: str | Method | Entry, plan: Plan, budget: int | None, settings: Mapping[str, Any]) -> Method:
+def _method(method: Method | Entry, plan: Plan, budget: int | None, settings: Mapping[str, Any]) -> Method:
     if isinstance(method, Method):
         if budget is not None or settings:
             given = f"budget = {budget}" if budget is not None else f"settings = {dict(settings)}"
             raise InvalidInput(f"{given}: method '{method.name}' brings its own lengths and settings; give a name")
         return method
-    entry = lookup(catalogue.METHODS, method, "network method") if isinstance(method, str) else method
-    entry = configured(entry, settings)
+    entry = configured(method, settings)
     return entry(plan) if budget is None else catalogue.within(entry, plan, budget)
 
 
@@ -169,9 +175,10 @@ class _Session:
     """Starts or resumes a run, measures it, and keeps it."""
 
     def __init__(
-        self, network: Network, folder: Folder | None, progress: Progress | None, every: int, save_every: float
-    ) -> None:
-        self.network, self.folder, self.progress = network, folder, progress
+        self, network: Network, folder: Folder | None, progress: Progress | None, every: int, save_every: float,
+        one: flops.Forward,
+    ) -> None:  # fmt: skip
+        self.network, self.folder, self.progress, self.one = network, folder, progress, one
         self.every, self.save_every = every, save_every
 
     def run(self, method: Method, seed: int) -> tuple[Result, float]:
@@ -191,7 +198,15 @@ class _Session:
             self._keep(last)
         return result, last.seconds
 
-    def _measure(self, state: State) -> dict[str, float]:
+    def _measure(self, state: State) -> dict[str, Any]:
+        """What a forward pass costs with this mask, which layers it has emptied, and now and then loss and accuracy."""
+        layout = self.network.layout
+        counts = sp.block_counts(state.support, layout)
+        cost = self.one.sparse([k / n for k, n in zip(counts, layout.sizes, strict=True)])
+        empty = [name for name, k in zip(layout.names, counts, strict=True) if k == 0]
+        return {"flops": cost, **({"empty": ",".join(empty)} if empty else {}), **self._tested(state)}
+
+    def _tested(self, state: State) -> dict[str, float]:
         """Loss and accuracy, whenever `every` steps have passed since they were last measured."""
         last = next((row.cost for row in reversed(self.latest.trace.rows) if "accuracy" in row.measured), 0)
         if state.cost - last < self.every:

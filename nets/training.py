@@ -127,6 +127,13 @@ class Network:
         (inputs, _), *_ = self.data.evaluation(images, images.new_zeros(len(images)), dtype=self.weights.dtype)
         return self.engine.outputs(state, sp.restrict(state.x, state.support), inputs)
 
+    def samples(self, count: int = 2) -> Tensor:
+        """The first training samples as the module gets them, on the CPU: to see what goes through it."""
+        (inputs, _), *_ = self.data.evaluation(
+            self.data.images[:count], self.data.labels[:count], dtype=self.weights.dtype
+        )
+        return inputs.cpu()
+
     def module(self, state: State) -> nn.Module:
         """A copy of the module with the state's restricted weights, on the CPU."""
         model = copy.deepcopy(self.template)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -123,8 +124,16 @@ class Controlled:
     of: Entry
     control: str
 
-    def __call__(self, plan: Plan) -> Method:
-        method = self.of(plan)
+    @property
+    def __name__(self) -> str:
+        return f"{getattr(self.of, '__name__', repr(self.of))}+{self.control}"
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.of, eval_str=True)  # the settings are the method's
+
+    def __call__(self, plan: Plan, **settings: Any) -> Method:
+        method = self.of(plan, **settings)
         new = CONTROLS[self.control](method, plan)
         return dataclasses.replace(new, name=f"{method.name}+{self.control}")
 
