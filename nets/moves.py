@@ -1,7 +1,7 @@
 """Moves of sparse training whose counts depend on what the layers hold by then.
 
 sparsopt's `Swap` is told how many leave each layer. Where layers gain and lose weights as training goes, only a share
-can be told: `SwapShare` gives every layer back as many as it lost, `Redistribute` gives more to layers that matter more.
+can be told: `SwapShare` gives every layer back as many as it lost, `Redistribute` gives more to the layers that matter.
 
 >>> SwapShare(CosineShare(0.5, 20))
 SwapShare(share=CosineShare(start=0.5, rounds=20, end=0.005), out=Magnitude(), into=Gradient())

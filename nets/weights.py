@@ -63,6 +63,17 @@ class Matrices:
         return f"{path}.{name}".lstrip(".") not in self.exclude and getattr(module, name).dim() >= 2
 
 
+@dataclass(frozen=True)
+class BatchNormScales:
+    """The scales of batch norm, one a channel: "sparsity" counts channels (network slimming, early-bird tickets).
+
+    A channel whose scale is zero passes a constant, its shift, which a later bias can take over.
+    """
+
+    def __call__(self, path: str, module: nn.Module, name: str) -> bool:
+        return isinstance(module, nn.modules.batchnorm._BatchNorm) and name == "weight"
+
+
 class Weights:
     """The prunable part of a module's trainable parameters as one vector, and the rest beside it.
 

@@ -1,20 +1,26 @@
 """During training: hard thresholding, again and again.
 
-Backward elimination with short refits (GMP), iterative hard thresholding with long phases (AC/DC), and with feedback
-(DPF).
+Backward elimination with short refits (GMP), iterative hard thresholding with long phases (AC/DC), with feedback
+(DPF), with feedback from a larger support only (Top-KAST), and until the support is stable (early-bird).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from nets.catalogue.plan import Entry, Plan, finish, scoped
-from nets.gates import StraightThrough
+from nets.gates import Exploring, Gate, Lasso, StraightThrough
+from nets.training import Train
 from sparsopt import catalogue as convex
 from sparsopt.fits import FreshOptimiser
-from sparsopt.method import Method
-from sparsopt.moves import Magnitude, Score
-from sparsopt.schedules import Cubic
+from sparsopt.judges import SupportStable
+from sparsopt.method import Method, Phase, Stage
+from sparsopt.moves import Magnitude, Score, Stay
+from sparsopt.schedules import Cubic, Uniform
+from sparsopt.state import State
 
-__all__ = ["METHODS", "acdc", "dpf", "gmp"]
+__all__ = ["METHODS", "TrainOn", "acdc", "dpf", "early_bird", "gmp", "top_kast"]
 
 
 def gmp(plan: Plan, rounds: int = 20, until: float = 0.75, scope: str = "global", by: Score = Magnitude()) -> Method:
@@ -22,7 +28,8 @@ def gmp(plan: Plan, rounds: int = 20, until: float = 0.75, scope: str = "global"
 
     train;  for r = 1..R:  S = the k_r largest |w| of S;  train T until / (R + 1);   train to T
 
-    Backward elimination with a few steps in place of each refit. Cost: 1 training.
+    Weights compete across layers; Zhu and Gupta prune every layer alike ("uniform"). Backward elimination with a few
+    steps in place of each refit. Cost: 1 training.
     """
     rounds = min(rounds, max(1, int(until * plan.steps) - 1))
     chunk = int(until * plan.steps) // (rounds + 1)
@@ -62,8 +69,65 @@ def dpf(plan: Plan, period: int = 16, until: float = 0.75) -> Method:
     return Method("dpf", (feedback, *rest, close), "Lin, Stich, Barba, Dmitriev, Jaggi (2020)")
 
 
+def top_kast(plan: Plan, period: int = 100, explored: float = 2.0, decay: float = 1e-4) -> Method:
+    """Top-KAST: forward on the largest weights, backward on a larger set around them.
+
+    every 100 steps (or T/40):  A = the k largest |w|, B = the 2 k largest, every layer at the same density
+        w_B <- w_B - rate (g(w_A) + decay w on A, + decay / density w on B minus A);       at the end w = w_A
+
+    Weights outside B stay where they are, and compete with that. The authors refresh A every step or every 100, with B
+    of density 0.5 to A's 0.2, 0.2 to 0.1. They divide the penalty outside A by the density of A, so that it is
+    stronger there. Hard thresholding with feedback from B only (with B = all and no decay, DPF at a fixed k); as in
+    CoSaMP the larger set is twice as large. Cost: 1 training.
+    """
+    period = max(1, min(period, plan.steps // 40))
+    rounds = plan.steps // period
+    wide = Uniform(min(plan.n, round(explored * plan.k)))(0, plan.layout)
+    gate = Exploring(wide, plan.layout, decay)
+    fit = plan.train(period, through=gate)
+    explore, close = convex.iht_with_feedback(Uniform(plan.k), rounds=rounds, fit=fit).stages
+    rest = finish(plan, period * rounds, through=gate)
+    return Method("top-kast", (explore, *rest, close), "Jayakumar, Pascanu, Rae, Osindero, Elsen (2020)")
+
+
+@dataclass(frozen=True)
+class TrainOn(Train):
+    """Trains until the clock is at `total`: what is left of a training after a stage that a judge has ended early.
+
+    `steps` is what that comes to where no judge did, for `cost`.
+    """
+
+    def __call__(self, oracle: Any, state: State) -> State:
+        assert self.total is not None
+        left = self.total - (state.clock - state.inner)
+        return Train(max(0, left), self.recipe, self.through, self.total)(oracle, state)
+
+
+def early_bird(plan: Plan, window: int = 4, tolerance: float = 0.1, strength: float = 1e-4) -> Method:
+    """Early-bird tickets: train densely until the mask that one would cut has settled, cut, and train on.
+
+    every T/40:  train densely on loss + strength |w|_1;  look at S = the k largest |w|
+    until S differs from each of the last `window` in at most tolerance min(n, 2 k) weights;     w = w_S, train to T
+
+    The authors look every epoch (of 160), at the newest mask and the four before it, with tolerance 0.1 of n; 2 k is
+    what two masks can differ in at all. With `prunable=BatchNormScales()` this is their method: w are the scales of
+    batch norm, k and the masks count channels, and the penalty is network slimming; by default it is the same rule for
+    single weights. Iterative hard thresholding until the support is stable, whose compressed phases only look. Cost: 1
+    training, however early the bird.
+    """
+    chunk = max(1, plan.steps // 40)
+    stable = SupportStable(window, tolerance * min(1.0, 2 * plan.k / plan.n))
+    dense, look = plan.train(chunk, through=Lasso(strength)), plan.train(0, through=Gate())
+    phases = convex.hard_thresholding(plan.k, dense, look, rounds=1).phases
+    search = Stage(phases, rounds=plan.steps // chunk, judge=stable)
+    ticket = Stage((Phase(Stay(), TrainOn(plan.steps % chunk, plan.recipe, total=plan.steps)),))
+    return Method("early-bird", (search, ticket), "You et al. (2020); slimming: Liu et al. (2017)")
+
+
 METHODS: dict[str, Entry] = {
     "gmp": gmp,
     "acdc": acdc,
     "dpf": dpf,
+    "top-kast": top_kast,
+    "early-bird": early_bird,
 }

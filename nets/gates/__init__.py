@@ -1,7 +1,7 @@
 """Gates: how stored variables become the network's weights, and how gradients come back.
 
-`base` has the protocol and the two plain gates, `sparse` those that hold on to a support while they train, `dense` those
-that train all weights such that most of them can be cut off afterwards.
+`base` has the protocol and the two plain gates, `sparse` those that hold on to a support while they train, `dense`
+those that train all weights such that most of them can be cut off afterwards.
 
     >>> Train(1000, recipe, through=TopProducts(26620))
 """
