@@ -64,8 +64,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AIC",
-    "Auto",
     "BIC",
+    "EBIC",
+    "GIC",
+    "Auto",
     "Certificates",
     "CheckpointError",
     "Choice",
@@ -73,8 +75,6 @@ __all__ = [
     "CrossValidation",
     "Data",
     "DataError",
-    "EBIC",
-    "GIC",
     "Gamma",
     "Huber",
     "InvalidInput",

@@ -27,12 +27,12 @@ import numpy as np
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
 from sparsopt.moves import Gain, Removal, Score
-from sparsopt.portfolio.tableau import DEPENDENT, Tableau, pair_gains, swap_gains
 from sparsopt.state import Array, Mask, State
 
 __all__ = ["Around", "Entry", "Exchange", "Exit", "Noisy", "Splice"]
 
 NEEDS = ("gradient", "curvature", "hessian_product")
+DEPENDENT = 1e-7  # a coordinate of which S leaves less than this share of h_j has no gain
 RIDGE = 1e-11  # share of h_i added to G_ii: dependent members then cost nothing to remove, which is the truth
 _COLUMNS: WeakKeyDictionary[Any, dict[int, Array]] = WeakKeyDictionary()  # of a quadratic f, as long as it lives
 
@@ -81,6 +81,8 @@ class Around:
 
     def best_swap(self) -> tuple[float, Mask]:
         """The largest fall of f by one exchange, and the support after it."""
+        from sparsopt.portfolio.tableau import swap_gains  # scipy: for those who swap
+
         gamma = np.diagonal(self.inverse)
         table = swap_gains(self.B[self.F], gamma, self.weights, self.c[self.F], self.left[self.F], self.floor[self.F])
         j, i = divmod(int(table.argmax()), len(self.S))
@@ -88,6 +90,8 @@ class Around:
 
     def best_pair(self, width: int) -> tuple[float, Mask]:
         """The same for two members and two of the `width` outsiders with the largest entry gains."""
+        from sparsopt.portfolio.tableau import Tableau
+
         pool = np.sort(np.concatenate([self.S, self._shortlist(width)]))
         H = _propped(hessian_columns(self.f, self.x, pool)[pool])
         inside = self.support[pool]
@@ -120,8 +124,10 @@ def _propped(G: Array) -> Array:
     return G + np.diag(ridge + (ridge <= 0))
 
 
-def _two(tableau: Tableau, free: Array) -> tuple[float, tuple[int, int]]:
+def _two(tableau: Any, free: Array) -> tuple[float, tuple[int, int]]:
     """The best pair of `free` to bring in, and how much f falls."""
+    from sparsopt.portfolio.tableau import pair_gains
+
     T, m = tableau.T, tableau.m
     gains = pair_gains(T[free, m], np.maximum(T[free, free], 1e-300), T[np.ix_(free, free)], np.arange(len(free)))
     usable = T[free, free] > tableau.floor[free]
