@@ -7,7 +7,8 @@ A. Screen columns by gain at 0; forward on the model, refitted a few times on th
    single swaps; add the columns that the residual still asks for, and again.
 B. If every member is clearly worth more than every outsider, that is the answer (large problems).
 C. The same swaps in a pool of the 400 most promising columns, until pool and support stay.
-D. Other starts by ridge continuation: solve with larger ridges, go on from there with the true one.
+D. Other starts. Where samples are few (n < 4 k log p): each of the columns that ask most at 0 is taken first, forward
+   to k, swaps. Else ridge continuation: solve with larger ridges, go on from there with the true one.
 E. Exchanges of two: of the cheapest sets of one or two members each is taken out, the gap refilled by the best, the
    second or the third best entry, refitted after each, swaps; until none helps.
 F. Iterated local search: the same with one to three random members and refills by gain times a random number, until
@@ -42,6 +43,7 @@ RIDGES = (0.03, 0.1, 0.01, 0.003)
 SETS = 36  # sets of one or two members whose exchange is tried (all of them for k = 8)
 PATIENCE = 30  # failures in a row that end the iterated search, times effort
 HOPE = 1.2  # an attempt that starts above this multiple of f is not followed
+STARTS = 160  # other starts where samples are few, times k
 WORK = 1e10  # operations that exchanges and iterated search may take together, times effort
 
 
@@ -139,6 +141,28 @@ class Search:
                 best = new
         return best
 
+    def others(self, pool: Pool, place: Place) -> tuple[Pool, Place]:
+        """The best of `place` and where the coordinates that ask most at 0 lead to, each taken first."""
+        asks = self.asks(self.problem.start(0).x, 0.25)
+        for j in np.argsort(-asks, kind="stable")[: max(STARTS // self.k, 8)]:
+            first = Pool(self.problem, np.array([j]))
+            other, new = self.settled(*self.grown(*self.widened(first, first.fit(np.array([0]), np.zeros(1)))))
+            if new.value < place.value - pool.tolerance:
+                pool, place = other, new
+        return pool, place
+
+    def grown(self, pool: Pool, place: Place) -> tuple[Pool, Place]:
+        """Forward to k, refitted after each, and swaps."""
+        while place.S.size < self.k:
+            gains = View(pool, place).entries()
+            j = int(gains.argmax())
+            if gains[j] <= 0:
+                break
+            S = np.append(place.S, j)
+            order = np.argsort(S)
+            place = pool.fit(S[order], np.append(place.w, 0.0)[order])
+        return pool, pool.local(place)
+
     def exchanged(self, pool: Pool, place: Place) -> Place:
         """Stage E: sets of one or two members, the cheapest first, until none improves."""
         for rank, gone in itertools.product(range(3), self.cheapest(pool, place)):
@@ -198,11 +222,11 @@ class Search:
         if place.S.size < self.k or self.perfect(pool, place) or (ratio >= need and self.p > SMALL):
             return pool, place
         pool, place = self.settled(pool, place)
-        plenty = self.problem.samples >= 4 * self.k * math.log(max(self.p, 2)) and self.p > SMALL
+        few = self.problem.samples < 4 * self.k * math.log(max(self.p, 2))
         ratio, need = View(pool, place).contrast()
-        if self.effort == 0 or (plenty and ratio >= max(1.25, 0.4 * need)):
+        if self.effort == 0 or (not few and self.p > SMALL and ratio >= max(1.25, 0.4 * need)):
             return pool, place
-        pool, place = self.settled(pool, self.continued(pool, place))
+        pool, place = self.others(pool, place) if few else self.settled(pool, self.continued(pool, place))
         pool, place = self.settled(pool, self.exchanged(pool, place))
         while not self.perfect(pool, place):
             new = self.perturbed(pool, place)

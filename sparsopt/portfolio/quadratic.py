@@ -6,7 +6,8 @@ B. If every member is worth clearly more than every outsider (correlation taken 
 C. Swaps over all coordinates, to exact one-swap optimality. Where the members stand out and data are plenty, stop.
 D. A second start by orthogonal matching pursuit over all coordinates; the better one stays.
 E. Until nothing improves: oscillate (forward far past k, backward to k) and try pairs, on a screened Gram; swaps.
-F. `effort` times in a row without improvement: drop one to three members at random, refill at random by gain, swaps.
+F. `effort` times in a row without improvement (100 times that, and from effort 1 on, where n < 2 k log p): drop one to
+   three members at random, refill at random by gain, swaps.
 
 No single start survives the hard instances; each stage is there for one that the others miss.
 """
@@ -25,6 +26,7 @@ Indices = NDArray[np.intp]
 
 ALL = 400  # problems up to this size are one tableau
 SMALL = 200  # up to this size no answer is taken for clear: decoys are clearly worth more than what fits exactly
+RESTARTS = 100  # failures that end the iterated search where samples are few, times effort
 WIDE = 64  # entering candidates looked at before all of them are
 
 
@@ -46,6 +48,12 @@ class Search:
     def tolerance(self) -> float:
         """What counts as lower: relative to the largest single gain, so that it means something where f is near 0."""
         return 1e-10 * self.scale
+
+    @property
+    def patience(self) -> int:
+        """Failures in a row that end the iterated search: many where samples are few and other stages give out."""
+        few = getattr(self.problem, "samples", math.inf) < 2 * self.k * math.log(max(self.p, 2))
+        return self.effort * (RESTARTS if few else self.effort > 1)
 
     def usable(self, score: Vector) -> Vector:
         return np.where(self.h > 0, score / np.where(self.h > 0, 2 * self.h, 1.0), 0.0)
@@ -197,7 +205,7 @@ class Search:
         """Stage F: iterated local search from S on its surroundings."""
         t = self.surroundings(S)
         best, lowest, failures = t.inside.copy(), t.value, 0
-        while failures < self.effort:
+        while failures < self.patience:
             t.to(best)
             members = np.flatnonzero(best)
             gone = self.random.choice(members, min(int(self.random.integers(1, 4)), len(members)), replace=False)
@@ -234,7 +242,7 @@ class Search:
             before = value
             S, value = self.further(S, value)
             S, value, _ = self.everywhere(S)
-            if self.effort > 1 and value >= before - self.tolerance:
+            if self.patience and value >= before - self.tolerance:
                 S, value = self.perturbed(S, value)
             if value >= before - self.tolerance:
                 return S
