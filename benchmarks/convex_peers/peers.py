@@ -87,6 +87,7 @@ def _spams(X: Any, y: Any, k: int, loss: str, ridge: float) -> NDArray[Any]:
 def _fastsparse(X: Any, y: Any, k: int, loss: str, ridge: float) -> NDArray[Any]:
     import fastsparsegams
 
+    X = np.array(X, order="F")  # it refuses large matrices that are not in column order
     fit = fastsparsegams.fit(
         X, y if loss == "squares" else 2 * y - 1, loss="SquaredError" if loss == "squares" else "Logistic",
         penalty="L0", algorithm="CDPSI", max_support_size=k, intercept=False, num_lambda=100,
