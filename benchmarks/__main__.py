@@ -9,6 +9,7 @@ import typing
 
 COMMANDS = {
     "compare": ("benchmarks.compare", "greedy pruning against iterative magnitude pruning, and the convex solvers"),
+    "cell": ("benchmarks.cell", "compute one cell of a comparison, for runners of one's own"),
     "report": ("benchmarks.report", "write a run's report again from its results"),
     "convex": ("benchmarks.convex_peers", "our convex solvers and other packages side by side"),
     "reproduce": ("benchmarks.reproduce", "published claims run again, with verdicts"),

@@ -78,7 +78,7 @@ def configuration(network: Network, method: Method, seed: int, evaluate_every: i
         "recipe": repr(network.recipe),
         "seed": seed,
         "evaluate every": evaluate_every,
-        "device": str(network.device),
+        "device": network.device.type,
         "engine": network.engine_name,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -24,7 +24,7 @@ from benchmarks import cells, environment
 from benchmarks.cells import Failure, Store
 from benchmarks.reproduce import cifar, mnist, report
 from benchmarks.reproduce.target import Target
-from benchmarks.runner import execute
+from benchmarks.runner import commands, execute
 from sparsopt.errors import InvalidInput
 from sparsopt.names import lookup
 
@@ -50,6 +50,10 @@ class Reproduce:
     """Processes at a time. Default: one a core, or 1 on a GPU."""
     threads: int = 1
     """Threads a process."""
+    scheduler: str = ""
+    """Address of a Dask scheduler (tcp://...), whose workers compute; they must see the folder of results."""
+    print_commands: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Compute nothing: print a shell command for each unfinished cell, for any other runner."""
     record: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Keep the result in benchmarks/results/."""
     out: Path = Path("results")
@@ -84,8 +88,11 @@ def run(target: Target, config: Reproduce) -> int:
     nets.data.load(target.data)  # refuse before anything runs
     store = Store(config.out, config.threads)
     members = target.cells(range(target.seeds), config.device)
+    if config.print_commands:
+        print("\n".join(commands([cell for _, cell in members], store)))
+        return 0
     jobs = config.jobs or (1 if config.device != "cpu" else max(1, environment.cores() // config.threads))
-    failures = execute([cell for _, cell in members], store, jobs, target.name)
+    failures = execute([cell for _, cell in members], store, jobs, target.name, config.scheduler)
     found = collect(target, members, store, failures, config.device)
     folder = config.out / f"reproduce-{target.name}{'-short' if target.shortened else ''}"
     cells.write(folder / "result.json", found)
