@@ -20,7 +20,7 @@ import tyro
 
 from benchmarks import cells, convex, designs, environment, networks, report, results, terminal
 from benchmarks.cells import Failure, Store
-from benchmarks.runner import execute
+from benchmarks.runner import commands, execute
 from sparsopt.errors import InvalidInput
 
 TRAININGS = 4.0
@@ -36,7 +36,7 @@ class Compare:
     model: str = ""
     """Network, as nets.models names it. Default: one that suits the data."""
     methods: tuple[str, ...] = networks.METHODS
-    """Network methods, as `nets.methods()` names them; imp is what the others are compared with."""
+    """Network methods, as `nets.methods()` names them, or with a control (imp+reinit); imp is the reference."""
     sparsity: tuple[float, ...] = (0.8, 0.9, 0.95, 0.98)
     """Fractions of the prunable weights to remove."""
     seeds: int = 5
@@ -61,6 +61,10 @@ class Compare:
     """Processes at a time. Default: one a core, or 1 on a GPU."""
     threads: int = 1
     """Threads a process. Part of the configuration: another number gives other last digits."""
+    scheduler: str = ""
+    """Address of a Dask scheduler (tcp://...), whose workers compute; they must see the folder of results."""
+    print_commands: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Compute nothing: print a shell command for each unfinished cell, for any other runner."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """A small comparison that ends within a minute: fewer methods, sparsities, seeds and epochs."""
     out: Path = Path("results")
@@ -69,7 +73,7 @@ class Compare:
     def resolved(self) -> Compare:
         """The same with every default filled in. Raises InvalidInput for what cannot be run."""
         from benchmarks.recipes import MODELS, setting
-        from nets.catalogue import METHODS
+        from nets.controls import find
         from sparsopt.names import lookup
 
         model = self.model or MODELS[self.data]
@@ -79,7 +83,7 @@ class Compare:
             else {}
         )
         for method in self.methods:
-            lookup(METHODS, method, "network method")
+            find(method)
         for solver in self.solvers:
             lookup(dict.fromkeys(convex.METHODS), solver, "convex method")
         for problem in self.problems:
@@ -100,9 +104,16 @@ def main(config: Compare) -> int:
     config = config.resolved()
     store = Store(config.out, config.threads)
     panels = cells_of(config)
+    if config.print_commands:
+        print("\n".join(commands([cell for members in panels.values() for cell in members], store)))
+        return 0
     folder = run_folder(config, panels, store)
     cells.write(folder / results.RUN, _run(config, panels, store, None))
-    failures = [failure for name, members in panels.items() for failure in execute(members, store, config.jobs, name)]
+    failures = [
+        failure
+        for name, members in panels.items()
+        for failure in execute(members, store, config.jobs, name, config.scheduler)
+    ]
     cells.write(folder / results.RESULTS, results.collect(panels, store))
     cells.write(folder / results.RUN, _run(config, panels, store, failures))
     written = report.write(folder)
