@@ -20,8 +20,9 @@ from nets.strong_tickets.build import Built, Check, build, verify
 from nets.strong_tickets.certificate import Certificate, Domain, certify
 from nets.strong_tickets.constructions import OneMore, TwoForOne
 from nets.strong_tickets.network import Network, dense_network
-from nets.strong_tickets.perturbed import solve_perturbed
+from nets.strong_tickets.perturbed import Perturbed, Spread, solve_perturbed
 from nets.strong_tickets.quantised import quantise
+from nets.strong_tickets.shares import Shared
 from nets.strong_tickets.source import Grid, Hyperbolic, Normal, Signs, Source, Uniform
 from nets.strong_tickets.structured import Structured, Vectors
 from nets.strong_tickets.sums import Digits, Nearest, Subset
@@ -40,8 +41,11 @@ __all__ = [
     "Network",
     "Normal",
     "OneMore",
+    "Perturbed",
+    "Shared",
     "Signs",
     "Source",
+    "Spread",
     "Structured",
     "Subset",
     "Ticket",

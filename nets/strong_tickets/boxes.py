@@ -32,7 +32,8 @@ class Bound:
 
     def mapped(self, step: Step) -> Bound:
         """Behind a monotone step of known Lipschitz constant."""
-        least, most = step.difference(self.least, self.most)
+        copies = self.least.shape[1] // self.low.shape[1]
+        least, most = step.copied(copies).difference(self.least, self.most)
         low, high = step.apply(self.low), step.apply(self.high)
         origin = float(np.linalg.norm(step.apply(np.zeros_like(self.low))))
         norm, distance = step.gain * self.norm + origin, step.gain * self.distance

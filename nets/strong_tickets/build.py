@@ -11,13 +11,12 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from nets.strong_tickets.augmented import augment
 from nets.strong_tickets.certificate import Certificate, Domain, certify
-from nets.strong_tickets.collapsed import augment
-from nets.strong_tickets.constructions import Construction, OneMore, TwoForOne
+from nets.strong_tickets.constructions import Construction, TwoForOne
 from nets.strong_tickets.network import Network, dense_network
 from nets.strong_tickets.source import Floats, Source
 from nets.strong_tickets.steps import signs
@@ -100,12 +99,14 @@ def build(
 ) -> Built:
     """Choose the masks of source `seed` that realise the target, and measure what came out.
 
+    rule     how weights become sums; `Shared(error)` derives each layer's tolerance from the error of the outputs
     domain   where the error is certified; default the smallest around `inputs`
     inputs   (N, ...) points at which the error is sampled too
 
     Sums that miss are counted, never redrawn. Raises MissingCapability for targets that the construction cannot take.
     """
     domain = _domain(domain, inputs)
+    rule = rule.over(target, domain)
     source, tally = Source(seed, construction.tensors(target.steps)), Tally()
     began = time.perf_counter()
     masks = construction.choose(source, target, domain.nonnegative, rule, tally)
@@ -122,7 +123,7 @@ def build(
         weight_error(target, ticket, domain.nonnegative),
         sampled_error(target, ticket, domain, inputs),
         certify(target, ticket.collapsed, domain),
-        rule.tolerance,
+        tally.tolerance,
         seconds,
     )
 
@@ -143,7 +144,7 @@ def sampled_error(target: Network, ticket: Ticket, domain: Domain, inputs: Float
 def weight_error(target: Network, ticket: Ticket, nonnegative: bool) -> float:
     """max |realised - target weight| over the signs that inputs can have (copies summed), and biases."""
     collapsed = ticket.collapsed
-    wide = augment(target, _activation(ticket)) if collapsed.augmented else target
+    wide = augment(target) if collapsed.augmented else target
     worst, before = 0.0, 1
     for layer, w, b, c, sign in zip(
         collapsed.layers, wide.weights, wide.biases, collapsed.copies, signs(target.steps, nonnegative), strict=True
@@ -153,11 +154,6 @@ def weight_error(target: Network, ticket: Ticket, nonnegative: bool) -> float:
             worst = max(worst, float(np.abs(summed - np.repeat(w, c, axis=0)).max(initial=0.0)))
         worst, before = max(worst, float(np.abs(layer.bias - np.repeat(b, c)).max(initial=0.0))), c
     return worst
-
-
-def _activation(ticket: Ticket) -> Any:
-    construction = ticket.construction
-    return construction.activation(ticket.steps).apply if isinstance(construction, OneMore) else None
 
 
 # ---- verification --------------------------------------------------------------------------------------------------
@@ -177,8 +173,9 @@ def verify(
 ) -> list[Check]:
     """Rebuild the source and check the ticket; with a target, its error and certificates too.
 
-    Checks: masks keep existing weights only; the masked source equals the collapsed network (to 1e-10 of its scale; for
-    tanh and sigmoid gadgets the difference is only reported); the sampled error is below all certificates.
+    Checks: masks keep existing weights only, and all locked ones; the masked source equals the collapsed network (to
+    1e-10 of its scale; for tanh and sigmoid gadgets the difference is only reported); the sampled error is below all
+    certificates.
     """
     checks = [_only_existing(ticket)]
     if domain is not None or inputs is not None:
@@ -190,11 +187,13 @@ def verify(
 
 
 def _only_existing(ticket: Ticket) -> Check:
-    absent = 0
+    absent = pruned = 0
     for name, mask in ticket.masks.items():
         absent += int((~ticket.source.present(name, np.flatnonzero(mask))).sum())
-    text = f"{ticket.kept} weights kept, {absent} of them absent from the source"
-    return Check("masks choose among the source's weights", absent == 0, text)
+        if ticket.source[name].locked:
+            pruned += int(ticket.source.locked(name, np.flatnonzero(~mask)).sum())
+    text = f"{ticket.kept} weights kept, {absent} of them absent from the source; {pruned} locked ones pruned"
+    return Check("masks choose among the source's weights", absent + pruned == 0, text)
 
 
 def _equal(ticket: Ticket, domain: Domain) -> Check:

@@ -27,12 +27,13 @@ from typing import Any
 
 import numpy as np
 
+from nets.strong_tickets.augmented import augment
 from nets.strong_tickets.boxes import Bound
-from nets.strong_tickets.collapsed import Collapsed, augment, with_one
+from nets.strong_tickets.collapsed import Collapsed, with_one
 from nets.strong_tickets.forms import Forms
 from nets.strong_tickets.network import Network
 from nets.strong_tickets.source import Floats
-from nets.strong_tickets.steps import Activation, bound
+from nets.strong_tickets.steps import bound
 from sparsopt.errors import InvalidInput
 
 
@@ -102,7 +103,7 @@ def certify(target: Network, ticket: Collapsed, domain: Domain) -> Certificate:
     """All certificates for |ticket(x) - target(x)|_inf over the domain."""
     low, high, norm = domain.low[None], domain.high[None], domain.radius
     if ticket.augmented:
-        target = augment(target, _activation(target))
+        target = augment(target)
         low, high = with_one(target.steps, low), with_one(target.steps, high)
         norm = float(np.hypot(norm, np.sqrt(low[0, -1].size)))
     zero = np.zeros_like(low)
@@ -116,7 +117,3 @@ def certify(target: Network, ticket: Collapsed, domain: Domain) -> Certificate:
     end = through(Bound(low, high, zero, zero, norm, 0.0, domain.nonnegative))
     affine = through(Forms.at(low, high, norm, domain.nonnegative)).bound()
     return Certificate(float(np.maximum(-end.least, end.most).max()), float(end.distance), affine)
-
-
-def _activation(target: Network) -> Any:
-    return next((step.apply for step in target.steps if isinstance(step, Activation)), lambda x: x)

@@ -134,7 +134,9 @@ class Forms:
         return float((np.abs(self.difference.centre) + self.difference.reach()).max())
 
     def mapped(self, step: Step) -> Forms:
-        return Forms(self.target.mapped(step), self.difference.mapped(step), step.nonnegative(self.positive))
+        copies = self.difference.centre.shape[1] // self.target.centre.shape[1]
+        theirs = self.difference.mapped(step.copied(copies))
+        return Forms(self.target.mapped(step), theirs, step.nonnegative(self.positive))
 
     def activated(self, step: Any) -> Forms:
         """f: chords of phi from v; d: slopes of phi wherever f and f + d can be."""

@@ -90,9 +90,8 @@ class Gadget:
                 "an activation with phi(0) != 0 has no padded convolution: beyond the border the hidden units would be "
                 "0 and not phi(0). Use padding 0, or relu, leaky or tanh"
             )
-        if source[self.second].locked and self.area > 1:
-            raise MissingCapability("locked weights are for dense layers: a locked tap of a constant unit is no bias")
         u = source.values(self.first, self.first_index())
+        u[self.inputs * self.copies :] *= ~self._stuck(source)
         w = weight.reshape(self.outputs, self.inputs, self.area)
         second = np.zeros((self.outputs, self.units, self.area), dtype=bool)
         groups = self._groups(u, nonnegative)
@@ -131,6 +130,16 @@ class Gadget:
         tail = u[self.inputs * self.copies :]
         return np.where((tail > 0) if self.kind.kinked else (tail != 0), self.kind.function(tail), 0.0)
 
+    def _stuck(self, source: Source) -> Mask:
+        """Which constant units have a locked weight off the centre of a kernel, which is no bias near the border."""
+        stuck = np.zeros(self.constants, dtype=bool)
+        if source[self.second].locked and self.area > 1:
+            tail = np.arange(self.inputs * self.copies, self.units)
+            off = np.delete(np.arange(self.area), self.centre)
+            rows = np.arange(self.outputs)[:, None, None] * self.units
+            stuck = source.locked(self.second, (rows + tail[:, None]) * self.area + off).any(axis=(0, 2))
+        return stuck
+
     def _locked(self, source: Source, part: slice) -> Mask:
         each = self.units * self.area
         index = np.arange(part.start * each, part.stop * each)
@@ -156,6 +165,7 @@ class Gadget:
         items = (v[:, tail, self.centre] * constants)[:, useful]
         fixed = None if locked is None else locked[:, tail, self.centre][:, useful]
         wanted = bias - self.kind.intercept * (v * mask)[:, : self.inputs * self.copies].sum(axis=(1, 2))
+        wanted = wanted - self.kind.intercept * (v * mask)[:, tail][:, constants == 0].sum(axis=(1, 2))  # phi(0)
         chosen = settle(rule, items, wanted, fixed, tally)
         mask[:, self.inputs * self.copies + useful, self.centre] = chosen
 

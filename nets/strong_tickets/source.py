@@ -57,7 +57,8 @@ class Normal:
 class Hyperbolic:
     """A random sign, and a size with density proportional to 1 / size on [smallest, 1]: all scales equally likely.
 
-    Orseau, Hutter and Rivasplata (2020), whose digits need one weight a scale.
+    After Orseau, Hutter and Rivasplata (2020), whose digits need one weight a scale. Their law is called hyperbolic;
+    its range and signs could not be verified: this one is the log-uniform law that greedy digits need.
     """
 
     smallest: float = 1e-3
@@ -118,6 +119,24 @@ class Frozen:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    def draw(self, seed: int, index: Any) -> Floats:
+        """The weights at flat positions `index`, as if all existed."""
+        return self.distribution(uniform(seed, self.name, "value", index))
+
+
+@dataclass(frozen=True)
+class Ruler(Frozen):
+    """Not random: along the last axis -limit, limit / 2, limit / 4, ..., so that masks spell numbers in binary.
+
+    What a mask of n bits keeps sums to one of 2^n numbers in [-limit, limit), limit / 2^(n-1) apart.
+    """
+
+    limit: float = 0.0
+
+    def draw(self, seed: int, index: Any) -> Floats:
+        place = np.asarray(index) % self.shape[-1]
+        return np.where(place == 0, -1.0, 2.0**-place) * self.limit
+
 
 @dataclass(frozen=True)
 class Source:
@@ -140,16 +159,16 @@ class Source:
     def values(self, name: str, index: Any) -> Floats:
         """The weights at flat positions `index` (any shape); absent ones are 0."""
         tensor = self[name]
-        drawn = tensor.distribution(self._uniform(name, "value", index))
+        drawn = tensor.draw(self.seed, index)
         return drawn if tensor.density == 1 else np.where(self.present(name, index), drawn, 0.0)
 
     def present(self, name: str, index: Any) -> Mask:
         """Which of the positions exist."""
-        return self._uniform(name, "exists", index) < self[name].density
+        return uniform(self.seed, name, "exists", index) < self[name].density
 
     def locked(self, name: str, index: Any) -> Mask:
         """Which of the positions exist and cannot be pruned."""
-        return (self._uniform(name, "locked", index) < self[name].locked) & self.present(name, index)
+        return (uniform(self.seed, name, "locked", index) < self[name].locked) & self.present(name, index)
 
     def dense(self, name: str) -> Floats:
         """The whole tensor."""
@@ -165,10 +184,11 @@ class Source:
             parts.update(self.values(tensor.name, index).astype("<f4").tobytes())
         return parts.hexdigest()[:16]
 
-    def _uniform(self, name: str, kind: str, index: Any) -> Floats:
-        """Numbers in (0, 1) with 52 random bits, one a position."""
-        keys = _hashes(np.asarray(index), seeds.mixed("strong ticket", kind, name, self.seed))
-        return ((keys >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+def uniform(seed: int, name: str, kind: str, index: Any) -> Floats:
+    """Numbers in (0, 1) with 52 random bits, one a position of the tensor of that name."""
+    keys = _hashes(np.asarray(index), seeds.mixed("strong ticket", kind, name, seed))
+    return ((keys >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def _hashes(index: NDArray[Any], start: int) -> NDArray[np.uint64]:

@@ -30,13 +30,13 @@ from nets.strong_tickets.constructions import TwoForOne
 from nets.strong_tickets.gadget import Gadget
 from nets.strong_tickets.source import Distribution, Floats, Mask, Normal, Source
 from nets.strong_tickets.steps import Step
-from nets.strong_tickets.sums import Tally
+from nets.strong_tickets.sums import Each, Tally
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.subset_sum.vectors import join_lists, solve_vectors
 
 
 @dataclass(frozen=True)
-class Vectors:
+class Vectors(Each):
     """Vector subset sums, in the sup norm.
 
     most    items up to which all subsets are searched; with more of them, eight lists of `length` sums are joined,
@@ -88,7 +88,7 @@ class StructuredGadget(Gadget):
             self._keep_constants(kept, u, v[:, :, 0], bias, rule, tally)
         first = np.zeros(self.units * (self.inputs + 1), dtype=bool)
         first[self.first_index()[kept]] = True
-        second = np.broadcast_to(kept[:, None], (self.outputs, self.units, self.area)).copy()
+        second = np.broadcast_to(kept[:, None], (self.outputs, self.units, self.area)) & (v != 0)  # 0: absent
         return first.reshape(self.units, -1), second.reshape(self.outputs, self.units, *self.taps)
 
     def _keep_constants(self, kept: Mask, u: Floats, v: Floats, bias: Floats, rule: Vectors, tally: Tally) -> None:
@@ -110,7 +110,10 @@ class StructuredGadget(Gadget):
 
 @dataclass(frozen=True)
 class Structured(TwoForOne):
-    """`TwoForOne` by removing filters: masks are whole columns. Use with rule=Vectors(...)."""
+    """`TwoForOne` by removing filters: masks are whole columns. Use with rule=Vectors(...).
+
+    Erdos-Renyi sources pass (density < 1); locked weights do not, since a filter stays or goes as a whole.
+    """
 
     first: Distribution = Normal()
     second: Distribution = Normal()

@@ -72,6 +72,9 @@ class Dense(Step):
     def linear_steps(self) -> tuple[Any, ...]:
         return (self,)
 
+    def widened(self, widening: Any, channels: int, value: float, goes_on: str) -> tuple[Step, int, float]:
+        return widening.linear(self, channels, value, goes_on)
+
     def signs(self, before: bool) -> Iterator[bool]:
         yield before
 

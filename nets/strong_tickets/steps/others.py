@@ -35,6 +35,11 @@ class Kind:
     def kinked(self) -> bool:
         return self.plus != self.minus
 
+    @property
+    def doubled(self) -> float:
+        """By how much a gadget of this activation multiplies the tolerance of its sums."""
+        return self.plus + self.minus if self.kinked else self.plus
+
     def slopes(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
         """The least and largest (phi(b) - phi(a)) / (b - a) for a, b in [low, high]."""
         if self.kinked:
@@ -106,6 +111,12 @@ class Activation(Step):
     def bound(self, b: Any, layer: Layer) -> Any:
         return b.activated(self)
 
+    def activations(self) -> Iterator[Activation]:
+        yield self
+
+    def widened(self, widening: Any, channels: int, value: float, goes_on: str) -> tuple[Step, int, float]:
+        return self, channels, float(self.apply(np.full(1, value))[0])
+
 
 @dataclass(frozen=True)
 class MaxPool(Step):
@@ -135,10 +146,17 @@ class MeanPool(Step):
 
 @dataclass(frozen=True)
 class Flatten(Step):
-    """(N, channels, height, width) to (N, units)."""
+    """(N, channels, height, width) to (N, units); `copies` of a channel become copies of each of its units."""
+
+    copies: int = 1
 
     def apply(self, x: Floats) -> Floats:
-        return x.reshape(len(x), math.prod(x.shape[1:]))
+        places = math.prod(x.shape[2:])
+        split = x.reshape(len(x), x.shape[1] // self.copies, self.copies, places)
+        return split.swapaxes(2, 3).reshape(len(x), x.shape[1] * places)
+
+    def copied(self, copies: int) -> Step:
+        return Flatten(copies)
 
 
 @dataclass(frozen=True)
@@ -159,6 +177,19 @@ class Residual(Step):
 
     def linear_steps(self) -> tuple[Any, ...]:
         return linear_steps((*self.inner, *self.shortcut))
+
+    def activations(self) -> Iterator[Any]:
+        for step in (*self.inner, *self.shortcut):
+            yield from step.activations()
+
+    def copied(self, copies: int) -> Step:
+        inner, shortcut = (tuple(step.copied(copies) for step in part) for part in (self.inner, self.shortcut))
+        return Residual(inner, shortcut)
+
+    def widened(self, widening: Any, channels: int, value: float, goes_on: str) -> tuple[Step, int, float]:
+        inner, after, _ = widening.chain(self.inner, channels, value, "zero")
+        shortcut, _, value = widening.chain(self.shortcut, channels, value, "keep")
+        return Residual(inner, shortcut), after, value
 
     def signs(self, before: bool) -> Iterator[bool]:
         yield from signs(self.inner, before)

@@ -64,6 +64,18 @@ class Step:
         """For each linear step in it, whether its inputs are never negative, if those of this step are or are not."""
         yield from ()
 
+    def activations(self) -> Iterator[Any]:
+        """The activations in it."""
+        yield from ()
+
+    def copied(self, copies: int) -> Step:
+        """The step for inputs whose units come in copies, next to each other."""
+        return self
+
+    def widened(self, widening: Any, channels: int, value: float, goes_on: str) -> tuple[Step, int, float]:
+        """The step with a constant unit beside its others: see `augmented`."""
+        return self, channels, value
+
 
 # ---- walking -------------------------------------------------------------------------------------------------------
 
