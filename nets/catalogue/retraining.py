@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 
+WHOLE = 0.01  # rounds
+
+
 def _train_prune_retrain(
     plan: Plan, name: str, rounds: int, back: tuple[Phase, ...], retrain: Train, source: str, early: int = 0,
     counts: Schedule | None = None,
@@ -85,11 +88,12 @@ def imp_layerwise(
 
     The rates are those of LeNet-300-100, Conv-2 and Conv-4; Conv-6 has `convolution` = 0.15. Rates fix layer sizes
     after each round, and no whole number of rounds may come to k: R is the fewest rounds in which no layer loses more
-    than its rate, and all rates are shrunk alike so that the last one ends on k exactly (`RatesTo`).
+    than its rate, and all rates are shrunk alike so that the last one ends on k exactly (`RatesTo`). (A hundredth of a
+    round too many is rounding: the sizes of a paper give the paper's rounds.)
     """
     rates = _rates(plan.layout, convolution, hidden, hidden / 2 if output is None else output)
     if rounds is None:
-        rounds = math.ceil(times(plan.k, rates, plan.layout) - 1e-9)
+        rounds = math.ceil(times(plan.k, rates, plan.layout) - WHOLE)
     counts = RatesTo(plan.k, rates, max(rounds, 1))
     back, retrain = (Phase(Stay(), Rewind("early")),), plan.train(plan.steps - early)
     source = "Frankle, Carbin (2019), Figure 2"
