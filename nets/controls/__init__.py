@@ -21,7 +21,7 @@ A method that prunes at initialisation therefore costs as much as its control.
 from __future__ import annotations
 
 from nets.controls.fits import Reinitialise, Restart, reinitialised
-from nets.controls.moves import Inverted, Shuffle, inverted
+from nets.controls.moves import Inverted, Shuffle, Worst, inverted
 from nets.controls.wrappers import CONTROLS, Control, Controlled, find, until_mask
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Reinitialise",
     "Restart",
     "Shuffle",
+    "Worst",
     "find",
     "inverted",
     "reinitialised",
