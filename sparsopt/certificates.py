@@ -12,6 +12,7 @@ computed before it is asked for.
 
 from __future__ import annotations
 
+import enum
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,14 +22,31 @@ import numpy as np
 
 from sparsopt.state import Array, Mask
 
-__all__ = ["Certificates", "lower_bound", "swap_gain", "tightened_bound"]
+__all__ = ["Certificates", "Standing", "lower_bound", "swap_gain", "tightened_bound"]
 
 TOLERANCE = 1e-10  # of the gap, relative to the larger of |f(x)| and |f(0)|: smaller is optimal
 STATIONARY = 1e-7  # of a gradient, relative to that at 0
 MOST_STEPS = 200  # towards a better lower bound
 MOST_WORK = 2e9  # operations that looking at every swap may take
+ROOT_WORK = 2e10  # operations that the bound of the relaxation may take: about a second
+NEAR = 0.1  # of the fall from f(0): what is called within a gap
 MOST_REFITS = 20_000
 DEPENDENT = 1e-11  # a share of its curvature below which a coordinate is dependent on the support
+
+
+class Standing(enum.Enum):
+    """What is shown about a point, the strongest first. The value is a sentence for the user."""
+
+    OPTIMAL = "Optimal: proved that no vector with at most k non-zeros has a lower value, beyond rounding."
+    WITHIN_GAP = "Within a gap: proved that at most a tenth of the fall from f(0) to f(x) could be gained beside it."
+    ONE_SWAP_OPTIMAL = (
+        "One-swap optimal: no exchange of one coordinate lowers the value; what larger exchanges do is not known."
+    )
+    FEASIBLE = "Feasible: at most k non-zeros; nothing more is shown."
+    INFEASIBLE = "Not feasible: more than k coordinates, a weight off the support, or one that is not finite."
+
+    def __str__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -57,9 +75,20 @@ class Certificates:
 
     @cached_property
     def lower_bound(self) -> float:
-        """No vector with at most k non-zeros has a smaller f than this; -inf where no bound is known."""
+        """No vector with at most k non-zeros has a smaller f than this; -inf where no bound is known.
+
+        The larger of two: `lower_bound` at x itself, and unless that is f(x), the perspective relaxation with a
+        diagonal splitting (`branch_and_bound.relaxation.root_bound`), or `tightened_bound` where that costs too much.
+        """
+        from sparsopt.branch_and_bound.relaxation import capable, root_bound
+
+        best = lower_bound(self.problem, self.x, self.k)
+        if self._closes(best) or not np.isfinite(self.x).all():
+            return best
+        if capable(self.problem) and _root_work(self.problem) <= ROOT_WORK:
+            return max(best, root_bound(self.problem, self.k, self.value))
         steps = min(MOST_STEPS, int(MOST_WORK / 2 / (_rows(self.problem) * self.x.shape[0])))
-        return tightened_bound(self.problem, self.x, self.k, steps)
+        return max(best, tightened_bound(self.problem, self.x, self.k, steps))
 
     @cached_property
     def gap(self) -> float:
@@ -72,8 +101,22 @@ class Certificates:
 
         False says that there is no proof, not that there is a better vector.
         """
-        scale = max(abs(self.value), abs(self._value_at_zero))
-        return self.feasible and math.isfinite(self.value) and self.gap <= TOLERANCE * scale
+        return self.feasible and math.isfinite(self.value) and self._closes(self.lower_bound)
+
+    def _closes(self, bound: float) -> bool:
+        """Whether nothing but rounding is between this bound and f(x)."""
+        return self.value - bound <= TOLERANCE * max(abs(self.value), abs(self._value_at_zero))
+
+    @cached_property
+    def standing(self) -> Standing:
+        """The strongest of: optimal, within a tenth, one-swap optimal, feasible."""
+        if not self.feasible:
+            return Standing.INFEASIBLE
+        if self.optimal:
+            return Standing.OPTIMAL
+        if self.gap <= NEAR * (self._value_at_zero - self.value):
+            return Standing.WITHIN_GAP
+        return Standing.ONE_SWAP_OPTIMAL if self.one_swap_optimal else Standing.FEASIBLE
 
     @cached_property
     def l_stationary(self) -> bool | None:
@@ -211,6 +254,18 @@ def _bound(problem: Any, u: Array, d: float, k: int) -> tuple[float, Array]:
     doubt = value_error + float(error @ np.abs(u)) + 4 * eps * (u.size + 10) * size
     bound = value - square - along - most - doubt
     return (bound if math.isfinite(bound) else -math.inf), g
+
+
+def _root_work(problem: Any) -> float:
+    """About how many operations the relaxation at the root takes: a Hessian, a spectrum, passes over the data."""
+    from sparsopt.branch_and_bound.relaxation import ROUNDS, WHOLE
+    from sparsopt.branch_and_bound.splitting import ENTIRE
+
+    n, p = float(_rows(problem)), float(problem.layout.n)
+    passes, width = 2 * n * p * ROUNDS, min(p, WHOLE)
+    if not hasattr(problem, "hessian_block"):
+        return passes + 20 * ROUNDS * n * width**2
+    return passes + (n * p**2 + (10 * p**3 if n >= p else 0.0) if p <= ENTIRE else ROUNDS * n * width**2)
 
 
 def _rows(problem: Any) -> int:

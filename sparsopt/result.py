@@ -132,5 +132,7 @@ class Result:
         if self.certificates is not None:
             bound = self.lower_bound
             rows.append(("lower bound", f"{bound:.8g} (gap {self.gap:.3g})" if math.isfinite(bound) else "none known"))
+            if self.proof is None or not self.proof.complete:
+                rows.append(("shown", str(self.certificates.standing)))
         rows.append(("phases", f"{len(self.trace)} in {self.seconds:.3g} s"))
         return "\n".join(f"{name:<12} {text}" for name, text in rows)

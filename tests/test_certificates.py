@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsopt import certificates as module
+from sparsopt.branch_and_bound.relaxation import root_bound
 from sparsopt.catalogue import htp, iht, omp
-from sparsopt.certificates import Certificates, lower_bound, swap_gain, tightened_bound
+from sparsopt.certificates import Certificates, Standing, lower_bound, swap_gain, tightened_bound
 from sparsopt.exact import enumerate_supports
 from sparsopt.method import run
 from sparsopt.problems import LeastSquares, Logistic, Problem, Quadratic
@@ -165,6 +166,43 @@ def test_tightening_closes_most_of_the_gap():
     first, last = lower_bound(problem, result.x, 10), tightened_bound(problem, result.x, 10)
     assert value - last < 0.3 * (value - first)
     assert last >= tightened_bound(problem, result.x, 10, steps=3) >= first
+
+
+def test_the_bound_is_that_of_the_relaxation_where_it_is_better():
+    """Columns of very different size: one curvature for all of them says little, a diagonal almost everything."""
+    draws = np.random.default_rng(3)
+    X = draws.standard_normal((200, 30)) * np.geomspace(1, 100, 30)
+    problem = LeastSquares(X, X[:, :5] @ np.array([5.0, 4.0, 3.0, 2.0, 1.0]) + 10 * draws.standard_normal(200))
+    x, support = (state := run(omp(4), problem, problem.start(0))).x, state.support
+    proof = Certificates(problem, x, support, 4)
+    plain, root = tightened_bound(problem, x, 4), root_bound(problem, 4, proof.value)
+    assert plain < root <= proof.lower_bound <= proof.value
+    assert proof.value - proof.lower_bound < 0.1 * (proof.value - plain)
+
+
+def test_the_relaxation_is_left_alone_where_it_costs_too_much(monkeypatch):
+    problem = make(1, 6, 1)
+    x, _ = problem.minimise_on(np.arange(6) < 2)
+    monkeypatch.setattr(module, "ROOT_WORK", 0.0)
+    proof = Certificates(problem, x, x != 0, 2)
+    assert proof.lower_bound == max(lower_bound(problem, x, 2), tightened_bound(problem, x, 2))
+
+
+def test_the_standing_is_the_strongest_that_holds():
+    diagonal = Quadratic(np.eye(3), np.array([3.0, 2.0, 1.0]))
+    wide = LeastSquares(np.random.default_rng(0).standard_normal((5, 8)), np.arange(5.0))  # no bound but 0
+    best = enumerate_supports(wide, 2)[0]
+    worst = wide.minimise_on(np.argsort(np.abs(wide.gradient(np.zeros(8)))) < 0)[0]
+    near = diagonal.minimise_on(np.array([True, True, False]))[0] - np.array([0.1, 0, 0])
+    for problem, x, support, k, standing in (
+        (diagonal, np.array([3.0, 2, 0]), np.array([True, True, False]), 2, Standing.OPTIMAL),
+        (diagonal, near, near != 0, 2, Standing.WITHIN_GAP),
+        (wide, best, best != 0, 2, Standing.ONE_SWAP_OPTIMAL),
+        (wide, worst, worst != 0, 2, Standing.FEASIBLE),
+        (diagonal, np.ones(3), np.ones(3, dtype=bool), 2, Standing.INFEASIBLE),
+    ):
+        assert Certificates(problem, x, support, k).standing is standing
+    assert str(Standing.OPTIMAL).startswith("Optimal")
 
 
 def test_the_relaxed_step_is_a_proximal_step():

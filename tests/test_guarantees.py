@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import doctest
 import importlib
+import itertools
 import math
 from typing import Any
 
@@ -252,13 +253,29 @@ def test_reports(kind: str, method: str, k: int, names: str) -> None:
     silent = {line.split(":")[0] for line in found.silent}
     assert {verdict.theorem for verdict in found.verdicts} | silent >= set(names.split())
     assert found.holds and all(verdict.slack >= -verdict.rounding for verdict in found.verdicts)
-    for bracket in (found.smoothness, found.strong_convexity):
+    for bracket in (found.smoothness, found.strong_convexity, found.condition):
         assert bracket.low <= bracket.high
     text = str(found)
     for verdict in found.verdicts:
         assert f"{verdict.promised:.8g}" in text and verdict.statement in text
     if not names:
         assert "no theorem promises anything" in text
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3))
+def test_intervals_of_a_report_hold_the_restricted_eigenvalues(seed: int, k: int) -> None:
+    """Over all supports of size k: the largest eigenvalue, the smallest, and the worst ratio of one support's two."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((12, 6)) + rng.exponential() * rng.standard_normal((12, 1))
+    f = LeastSquares(X, rng.standard_normal(12), ridge=float(10 ** rng.uniform(-3, 0)))
+    H = f.hessian_block(np.arange(6))
+    values = np.array([np.linalg.eigvalsh(H[np.ix_(S, S)])[[0, -1]] for S in itertools.combinations(range(6), k)])
+    found, sure = report(f, sparsopt.solve(f, k, "omp")), 1 + 1e-12
+    smallest, largest = values[:, 0].min(), values[:, 1].max()
+    for bracket, truth in ((found.smoothness, largest), (found.strong_convexity, smallest)):
+        assert bracket.low <= truth * sure and truth <= bracket.high * sure
+    assert found.condition.low <= (values[:, 1] / values[:, 0]).max() * sure
+    assert largest / smallest <= found.condition.high * sure
 
 
 def test_a_report_of_replacement_on_good_data_promises_something() -> None:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,7 @@ class Report:
     size: int
     smoothness: Bracket
     strong_convexity: Bracket
+    condition: Bracket
     verdicts: tuple[Verdict, ...]
     silent: tuple[str, ...]
 
@@ -58,6 +60,7 @@ class Report:
         lines = [
             f"{self.method}, |S| = {self.size}",
             f"on {self.size} coordinates: smoothness {self.smoothness}, strong convexity {self.strong_convexity}",
+            f"condition number {self.condition}",
         ]
         for verdict in self.verdicts:
             lines += [
@@ -100,14 +103,21 @@ def _targets(problem: Any, result: Result) -> list[Array]:
     return [problem.minimise_on(support, None)[0] for support in [*supports, np.ones(problem.layout.n, dtype=bool)]]
 
 
-def _brackets(problem: Any, result: Result, size: int) -> tuple[Bracket, Bracket]:
-    """Bounds for all supports of this size; the other ends occur on the result's own."""
+def _brackets(problem: Any, result: Result, size: int) -> tuple[Bracket, Bracket, Bracket]:
+    """Bounds for all supports of this size; the other ends occur on the result's own, up to rounding.
+
+    Smoothness (the largest eigenvalue), strong convexity (the smallest), and the largest ratio of the two.
+    """
     bound, floor = float(problem.smoothness(size)), float(problem.strong_convexity(size))
     S = np.flatnonzero(result.support)
+    worst = bound / floor if floor > 0 else math.inf
     if not S.size:
-        return Bracket(0.0, bound), Bracket(floor, bound)
+        return Bracket(0.0, bound), Bracket(floor, bound), Bracket(1.0, worst)
     blocks = np.stack(
         [problem.hessian_product(result.x, e)[S] for e in np.eye(problem.layout.n, dtype=problem.dtype)[S]]
     )
     values = np.linalg.eigvalsh((blocks + blocks.T) / 2)
-    return Bracket(min(float(values[-1]), bound), bound), Bracket(floor, max(float(values[0]), floor))
+    slack = float(np.finfo(problem.dtype).eps) * (S.size + 20) * float(np.abs(values).max())
+    high, low = max(float(values[-1]) - slack, 0.0), max(float(values[0]), 0.0) + slack
+    largest, smallest = Bracket(min(high, bound), bound), Bracket(floor, max(low, floor))
+    return largest, smallest, Bracket(min(max(largest.low / smallest.high, 1.0), worst), worst)
