@@ -144,6 +144,8 @@ class Always:
 
     def _raised(self, score: Array) -> tuple[Array, Mask]:
         mask, raised = self._mask(score), sp.copy(score)
+        highest = 1e138 if score.dtype.itemsize == 8 else 1e17  # squares are finite, and below what is always in
+        raised[raised > highest] = highest
         raised[mask] = np.inf
         return raised, mask
 

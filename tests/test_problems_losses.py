@@ -33,7 +33,7 @@ def test_every_loss_tells_the_truth_about_itself(name, weighted):
 
 @pytest.mark.parametrize("intercept", [False, True])
 @given(seed=seeds)
-@settings(max_examples=scaled(15))
+@settings(max_examples=scaled(6))
 def test_poisson_and_gamma_are_those_of_scikit_learn(seed, intercept):
     from sklearn.linear_model import GammaRegressor, PoissonRegressor
 
@@ -57,7 +57,7 @@ def test_poisson_and_gamma_are_those_of_scikit_learn(seed, intercept):
 
 @pytest.mark.parametrize("intercept", [False, True])
 @given(seed=seeds, threshold=st.sampled_from([0.1, 1.0, 30.0]))
-@settings(max_examples=scaled(15))
+@settings(max_examples=scaled(6))
 def test_huber_and_squared_hinge_are_what_a_general_solver_finds(seed, threshold, intercept):
     X, eta, draws = data(seed)
     y = eta + draws.standard_t(1.5, 50)
@@ -126,7 +126,7 @@ def test_the_intercept_is_the_best(seed, name):
 
 
 @given(seeds, st.sampled_from(NAMES))
-@settings(max_examples=scaled(40))
+@settings(max_examples=scaled(20))
 def test_weights_are_repeated_rows(seed, name):
     X, eta, draws = data(seed, 20)
     times = draws.integers(1, 4, 20)

@@ -129,6 +129,11 @@ class Restriction(Problem):
     def hessian_product(self, x: Array, v: Array) -> Array:
         return self.problem.hessian_product(self.embedded(x), self.embedded(v))[self.indices]
 
+    def hessian(self, x: Array) -> Array:
+        """From one product a coordinate, (p, p)."""
+        H = np.stack([self.hessian_product(x, unit) for unit in np.eye(self.p, dtype=self.dtype)]).astype(np.float64)
+        return (H + H.T) / 2
+
     def minimise_on(self, support: Mask, x: Array | None = None) -> tuple[Array, float]:
         start = None if x is None else self.embedded(x)
         found, value = self.problem.minimise_on(self.embedded(support), start)

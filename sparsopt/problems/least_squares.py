@@ -50,7 +50,7 @@ class LeastSquares(Problem):
     """
 
     portfolio = "quadratic"  # the search that `method="auto"` uses
-    unknown_scale = True  # the variance is not known: likelihoods are profiled over it
+    unknown_scale = 1  # outputs of one variance that is not known: likelihoods are profiled over it
 
     def __init__(self, X: Any, y: Any, ridge: float = 0.0, intercept: bool = False, sample_weight: Any = None) -> None:
         X = check_matrix(X)

@@ -102,6 +102,14 @@ class Softmax(LinearModel):
         """Half that of least squares on the same design (diag(p) - p p' <= 1/2), plus the ridge."""
         return self.design.extremes[1] / 2 + self.ridge
 
+    def rounding(self, x: Array) -> tuple[float, Array]:
+        """As for other losses of z, whose errors have the norm dz: |p - y| <= sqrt(2), l'' <= 1/2."""
+        size, eps, n = np.sqrt(self.design.second), float(np.finfo(self.dtype).eps), self.design.n
+        reach = 1.0 + float(np.abs(self._point(x).b).max()) + float(size @ np.linalg.norm(self._matrix(x), axis=1))
+        unit = eps * (2 * n + 2 * np.count_nonzero(x) + 2 * self.outputs + 20)
+        gradient = np.repeat(unit * (reach + 2.0) * size, self.outputs) + 4 * eps * self.ridge * np.abs(x)
+        return 2 * unit * (reach + self.p * self.ridge * float(x @ x)), gradient
+
     def _evaluate(self, product: Array) -> Chances:
         b = self._best_intercept(product) if self.design.centred else np.zeros(self.outputs)
         logs = _log_softmax(product + b)
@@ -185,6 +193,11 @@ class MultiOutput(Problem):
     def __repr__(self) -> str:
         n, p = self.design.X.shape
         return f"MultiOutput(n={n}, p={p}, outputs={len(self.parts)}, ridge={self.ridge:g})"
+
+    @property
+    def unknown_scale(self) -> int:
+        """How many outputs share the one variance that is not known."""
+        return len(self.parts)
 
     @property
     def design(self) -> Any:

@@ -1,0 +1,103 @@
+"""Cox's partial likelihood against the sums of its definition, and a fit by a general solver."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from sparsopt.errors import InvalidInput
+from sparsopt.problems import Cox
+from tests.conftest import scaled
+from tests.worked import everything
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def survival(seed, n=15, columns=4):
+    """Few distinct times, so that there are ties of events with events and with censored rows."""
+    draws = np.random.default_rng(seed)
+    X, event = draws.standard_normal((n, columns)), draws.random(n) < 0.6
+    event[0] = True
+    return X, draws.integers(1, 7, n).astype(float), event, draws.random(n) + 0.2
+
+
+def definition(w, X, time, event, s):
+    """-sum over events of s_i (z_i - log of the sum over those at risk), by a loop."""
+    z, total = X @ w, 0.0
+    for i in np.flatnonzero(event):
+        at_risk = time >= time[i]
+        total -= s[i] * (z[i] - math.log(s[at_risk] @ np.exp(z[at_risk])))
+    return total / s.sum()
+
+
+@given(seeds)
+def test_value_gradient_and_hessian_are_those_of_the_definition(seed):
+    X, time, event, s = survival(seed)
+    problem = Cox(X, time, event, 0.2, s)
+    w, v = np.random.default_rng(seed).standard_normal((2, 4))
+    assert math.isclose(problem.value(w), definition(w, X, time, event, s) + 0.1 * w @ w, rel_tol=1e-10)
+    gradient, H = 0.2 * w, 0.2 * np.eye(4)
+    for i in np.flatnonzero(event):
+        at_risk = time >= time[i]
+        chance = s[at_risk] * np.exp(X[at_risk] @ w)
+        chance /= chance.sum()
+        mean = chance @ X[at_risk]
+        gradient += s[i] / s.sum() * (mean - X[i])
+        H += s[i] / s.sum() * ((X[at_risk] - mean).T * chance) @ (X[at_risk] - mean)
+    np.testing.assert_allclose(problem.gradient(w), gradient, rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(problem.hessian(w), H, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(problem.hessian_product(w, v), H @ v, rtol=1e-8, atol=1e-10)
+    assert (np.diagonal(H) <= problem.curvature() * (1 + 1e-12)).all()
+    assert np.linalg.eigvalsh(H)[-1] <= problem.smoothness() * (1 + 1e-12)
+    assert problem.floor() <= problem.value(w) - 0.1 * w @ w and problem.intercept(w) == 0.0
+
+
+@given(seeds)
+@settings(max_examples=scaled(20))
+def test_the_fit_is_the_one_of_a_general_solver(seed):
+    X, time, event, s = survival(seed, 30)
+    problem = Cox(X, time, event, 0.05, s)
+    x, value = problem.minimise_on(everything(problem))
+    found = minimize(lambda w: definition(w, X, time, event, s) + 0.025 * w @ w, np.zeros(4), method="BFGS")
+    assert value <= found.fun + 1e-12
+    np.testing.assert_allclose(x, found.x, atol=1e-4)
+
+
+@given(seeds)
+def test_order_of_rows_and_units_of_time_do_not_matter(seed):
+    X, time, event, s = survival(seed)
+    draws = np.random.default_rng(seed)
+    order, w = draws.permutation(15), draws.standard_normal(4)
+    first, second = Cox(X, time, event, 0.0, s), Cox(X[order], np.exp(time[order]), event[order], 0.0, s[order])
+    assert math.isclose(first.value(w), second.value(w), rel_tol=1e-12)
+    np.testing.assert_allclose(first.gradient(w), second.gradient(w), rtol=1e-9, atol=1e-12)
+    shifted = Cox(X + 100.0, time, event, 0.0, s)
+    assert math.isclose(first.value(w), shifted.value(w), rel_tol=1e-9)
+
+
+def test_large_coefficients_overflow_nothing():
+    X, time, event, s = survival(0)
+    problem = Cox(X, time, event, 0.0, s)
+    for size in (1e2, 1e4):
+        w = size * np.array([1.0, -1.0, 0.5, 2.0])
+        z = X @ w
+        linear = sum(s[i] * (z[time >= time[i]].max() - z[i]) for i in np.flatnonzero(event)) / s.sum()
+        assert math.isclose(problem.value(w), linear, rel_tol=0.1)
+        assert np.isfinite(problem.gradient(w)).all()
+
+
+def test_bad_input_is_named():
+    X = np.eye(3)
+    with pytest.raises(InvalidInput, match="event is False wherever a row has weight"):
+        Cox(X, [1, 2, 3], [0, 0, 0])
+    with pytest.raises(InvalidInput, match="event is False wherever a row has weight"):
+        Cox(X, [1, 2, 3], [1, 0, 0], sample_weight=[0, 1, 1])
+    with pytest.raises(InvalidInput, match="event has entries beside 0 and 1"):
+        Cox(X, [1, 2, 3], [0, 2, 1])
+    with pytest.raises(InvalidInput, match="time has 2 entries for 3 rows"):
+        Cox(X, [1, 2], [0, 1, 1])

@@ -1,0 +1,142 @@
+"""Functions given as callables or by Torch, and what goes wrong in them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import sparsopt
+from sparsopt.errors import InvalidInput, MissingCapability, NotFinite
+from sparsopt.problems import Logistic, Quadratic, Smooth, TorchFunction, check_problem
+from sparsopt.problems import newton as newton_module
+from tests.worked import data, truth
+
+
+def quadratic(seed, p=6):
+    A = np.random.default_rng(seed).standard_normal((p + 2, p))
+    H, c = A.T @ A + 0.1 * np.eye(p), np.random.default_rng(seed + 1).standard_normal(p)
+    return H, c, Quadratic(H, c)
+
+
+def logistic(seed):
+    """Logistic regression without intercept, as callables and as itself."""
+    X, eta, draws = data(seed)
+    t = np.where(eta + draws.standard_normal(50) > 0, 1.0, -1.0)
+
+    def value(x):
+        return float(np.logaddexp(0, -t * (X @ x)).mean() + 0.05 * x @ x)
+
+    def gradient(x):
+        return -X.T @ (t / (1 + np.exp(t * (X @ x)))) / 50 + 0.1 * x
+
+    return value, gradient, Logistic(X, t, 0.1, intercept=False), X, t
+
+
+@pytest.mark.parametrize("given", ["gradient", "hessian", "smoothness"])
+def test_callables_are_the_problem_that_they_stand_for(given):
+    for seed in range(3):
+        value, gradient, problem, _, _ = logistic(seed)
+        options = {
+            "gradient": {},
+            "hessian": {"hessian_product": problem.hessian_product},
+            "smoothness": {"smoothness": problem.smoothness()},
+        }[given]
+        f = Smooth(value, gradient, 7, **options)
+        report = check_problem(f, seed)
+        assert report.ok, str(report)
+        for k in (2, 3):
+            expected = truth(problem, k)
+            assert math.isclose(truth(f, k), expected, rel_tol=1e-10)
+            assert math.isclose(sparsopt.solve(f, k).value, expected, rel_tol=1e-9)
+            assert sparsopt.solve(f, k).lower_bound == -math.inf  # nothing is known
+        assert np.abs(f.gradient(f.minimise_on(np.ones(7, dtype=bool))[0])).max() < 1e-10
+
+
+def test_capabilities_follow_from_what_was_given():
+    value, gradient, problem, _, _ = logistic(0)
+    plain, bounded = Smooth(value, gradient, 7), Smooth(value, gradient, 7, smoothness=problem.smoothness())
+    for method in ("iht", "htp"):
+        with pytest.raises(MissingCapability, match=r"smoothness\(\), which Smooth does not have"):
+            sparsopt.solve(plain, 2, method)
+        assert sparsopt.solve(bounded, 2, method).value < value(np.zeros(7))
+    assert sparsopt.solve(plain, 2, "omp").support.sum() == 2
+
+
+def test_many_coordinates_are_solved_by_lbfgs(monkeypatch):
+    monkeypatch.setattr(newton_module, "DENSE", 3)
+    H, c, problem = quadratic(0)
+    f = Smooth(lambda x: float(x @ H @ x / 2 - c @ x), lambda x: H @ x - c, 6)
+    x, value = f.minimise_on(np.ones(6, dtype=bool))
+    expected, best = problem.minimise_on(np.ones(6, dtype=bool))
+    np.testing.assert_allclose(x, expected, atol=1e-5)
+    assert math.isclose(value, best, rel_tol=1e-9)
+
+
+def test_a_function_with_a_domain():
+    """sum x_j - log x_j - log(1 + x_j) on x > -1/2: inf outside, the minimum inside."""
+
+    def value(x):
+        return float((x - 0.3 * np.log(x + 0.5)).sum()) if (x > -0.5).all() else np.inf
+
+    f = Smooth(value, lambda x: 1 - 0.3 / (x + 0.5), 3)
+    x, _ = f.minimise_on(np.array([True, False, True]))
+    np.testing.assert_allclose(x, [-0.2, 0.0, -0.2], atol=1e-9)
+
+
+def nan_from(limit, bad):
+    """|x - 5|^2 / 2, and `bad` where a coordinate is beyond the limit."""
+    return lambda x: bad if (x > limit).any() else float(((x - 5) ** 2).sum() / 2)
+
+
+@pytest.mark.parametrize("method", ["auto", "omp", "replacement", "niht", "cosamp"])
+@pytest.mark.parametrize("bad", [math.nan, -math.inf])
+def test_nan_from_a_users_function_is_an_error_with_a_sentence(method, bad):
+    f = Smooth(nan_from(1.0, bad), lambda x: x - 5, 4)
+    with pytest.raises(
+        NotFinite, match=r"value\(x\) of Smooth\(n=4\) is (nan|-inf) at x with x\[.\] = .*return numbers"
+    ):
+        _ = sparsopt.solve(f, 2, method).value  # (NIHT itself never asks for values)
+
+
+def test_other_slips_of_a_users_function():
+    good, gradient = nan_from(9.0, math.nan), lambda x: x - 5
+    with pytest.raises(NotFinite, match=r"value\(x\) of Smooth\(n=4\) is nan at x = 0"):
+        Smooth(lambda x: math.nan, gradient, 4)
+    with pytest.raises(NotFinite, match=r"gradient\(x\) of Smooth\(n=4\) is nan in entry 2 at x = 0"):
+        Smooth(good, lambda x: np.array([1, 1, np.nan, 1]), 4)
+    with pytest.raises(InvalidInput, match=r"gradient\(x\) of Smooth\(n=4\) has shape \(3,\); \(4,\) is needed"):
+        Smooth(good, lambda x: x[:3], 4)
+    with pytest.raises(InvalidInput, match=r"value\(x\) of Smooth\(n=4\) is not a number"):
+        Smooth(lambda x: x, gradient, 4)
+    with pytest.raises(InvalidInput, match="n = 0; the number of coordinates"):
+        Smooth(good, gradient, 0)
+    with pytest.raises(InvalidInput, match="smoothness = -1"):
+        Smooth(good, gradient, 4, smoothness=-1)
+    kept = np.zeros(4)
+
+    def shared(x):
+        kept[:] = x - 5
+        return kept  # the same array every time: has to be copied
+
+    assert np.abs(sparsopt.solve(Smooth(good, shared, 4), 4).x - 5).max() < 1e-9
+
+
+def test_torch_functions():
+    torch = pytest.importorskip("torch")
+    for seed in range(2):
+        _, _, problem, X, t = logistic(seed)
+        A = torch.from_numpy(X * t[:, None])
+        f = TorchFunction(lambda x, A=A: torch.nn.functional.softplus(-(A @ x)).mean() + 0.05 * x @ x, 7)
+        report = check_problem(f, seed)
+        assert report.ok, str(report)
+        x, v = np.random.default_rng(seed).standard_normal((2, 7))
+        assert math.isclose(f.value(x), problem.value(x), rel_tol=1e-12)
+        np.testing.assert_allclose(f.gradient(x), problem.gradient(x), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(f.hessian_product(x, v), problem.hessian_product(x, v), rtol=1e-9, atol=1e-12)
+        assert math.isclose(sparsopt.solve(f, 2).value, truth(problem, 2), rel_tol=1e-9)
+    linear = TorchFunction(lambda x: x.sum(), 3)
+    np.testing.assert_array_equal(linear.hessian_product(np.zeros(3), np.ones(3)), np.zeros(3))
+    with pytest.raises(NotFinite, match=r"gradient\(x\) of TorchFunction\(n=2\) is (nan|inf)"):
+        TorchFunction(lambda x: x.norm().sqrt(), 2)
