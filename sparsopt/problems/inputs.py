@@ -148,10 +148,10 @@ def _tensor(X: Any) -> Any:
 def _check_shape(X: Any) -> None:
     if X.ndim != 2:
         hint = "; for a single column X.reshape(-1, 1) would do" if X.ndim == 1 else ""
-        raise InvalidInput(f"X has shape {X.shape}; a matrix (rows, columns) is needed{hint}")
+        raise InvalidInput(f"X has shape {tuple(X.shape)}; a matrix (rows, columns) is needed{hint}")
     for size, what in zip(X.shape, ("rows", "columns"), strict=True):
         if size == 0:
-            raise InvalidInput(f"X has shape {X.shape}: it has no {what}; at least one is needed")
+            raise InvalidInput(f"X has shape {tuple(X.shape)}: it has no {what}; at least one is needed")
 
 
 def _check_entries(values: Any, name: str) -> None:
