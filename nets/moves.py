@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from nets.gates import Averaged
 from sparsopt import support as sp
 from sparsopt.moves import Gradient, Magnitude, Score
@@ -92,22 +94,25 @@ def _outside(support: Mask, layout: Layout) -> list[int]:
 def shared_out(total: int, weights: Sequence[float], room: Sequence[int]) -> tuple[int, ...]:
     """Integers proportional to `weights`, none above its `room`, that sum to `total` (or to all the room there is).
 
-    What does not fit is shared out again among the others; the last few go to the largest weights, the first of equals
-    first. Where all weights that have room are zero, room itself is the weight.
+    What does not fit is shared out among the others, in the same proportion (of their room, where their weights are
+    all zero); fractions go by largest remainder, the first of equals first.
 
     >>> shared_out(10, (3.0, 1.0, 1.0), (4, 9, 9))
     (4, 3, 3)
     """
-    given = [0] * len(room)
-    while total > 0 and sum(given) < sum(room):
-        left = [r - g for r, g in zip(room, given, strict=True)]
-        open_ = [w if space else 0.0 for w, space in zip(weights, left, strict=True)]
-        open_ = open_ if sum(open_) > 0 else [float(space) for space in left]
-        quota = [min(total * w / sum(open_), space) for w, space in zip(open_, left, strict=True)]
-        whole = [math.floor(q) for q in quota]
-        if not any(whole):  # fewer left than blocks: one each
-            first = sorted(range(len(quota)), key=lambda b: -quota[b])[:total]
-            whole = [int(b in first and quota[b] > 0) for b in range(len(quota))]
-        given = [g + w for g, w in zip(given, whole, strict=True)]
-        total -= sum(whole)
-    return tuple(given)
+    weight, space = np.asarray(weights, dtype=float), np.asarray(room)
+    share, open_ = np.zeros(len(space)), space > 0
+    left = total = min(total, int(space.sum()))
+    while open_.any():
+        rule = np.where(open_, weight if weight[open_].sum() > 0 else space, 0.0)
+        share = np.where(open_, left * (rule / rule.sum()), space)
+        full = open_ & (share > space)
+        if not full.any():
+            break
+        open_ &= ~full
+        left = total - int(space[~open_].sum())
+    counts = np.floor(np.minimum(share, space)).astype(int)
+    order = np.argsort(-(share - counts), kind="stable")
+    for block in order[counts[order] < space[order]][: total - counts.sum()]:
+        counts[block] += 1
+    return tuple(counts.tolist())
