@@ -28,7 +28,7 @@ from sparsopt.names import lookup
 
 Floats = NDArray[np.float64]
 BEST = {"P1": 5.4011925, "P2": 12.4473979, "P3": 0.2180706, "P4": 0.3015873, "P5": 0.2183370, "P6": 0.0479543,
-        "P7": 3.0055322, "P8": 0.2387840}  # fmt: skip
+        "P7": 3.0055322, "P8": 0.2387836}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
