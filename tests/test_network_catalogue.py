@@ -14,9 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nets.catalogue import METHODS, Plan, cost, within
+from nets.catalogue import METHODS, Plan, cost, second_order, within
 from nets.gates import StraightThrough
 from nets.moves import Redistribute, SwapShare
+from nets.local_models import Solve, Sweep
 from nets.recipe import Cosine
 from nets.training import Network, Train
 from sparsopt import support as sp
@@ -35,6 +36,7 @@ TRAININGS = {  # what the docstrings promise, in trainings of T steps; R rounds
     "imp-rewind": lambda R: R + 1, "imp-reinit": lambda R: R + 2, "lr-rewinding": lambda R: R + 1,
     "fine-tuning": lambda R: R + 1, "gem-miner": lambda R: 2,
     "gsm": lambda R: 2, "gsm-rewind": lambda R: 3,
+    **dict.fromkeys(second_order.METHODS, lambda R: 2),
 }  # fmt: skip
 
 
@@ -42,7 +44,7 @@ def declared(phase: Phase, before: int, row: Any, layout: Layout) -> int:
     """|S| that a move announces: its count, or the size it found."""
     if isinstance(phase.move, Everything):
         return layout.n
-    if isinstance(phase.move, (Keep, Choose)):
+    if isinstance(phase.move, (Keep, Choose, Solve, Sweep)):
         k = amount(phase.move.k, row.round, layout)
         return k if isinstance(k, int) else sum(k)
     if isinstance(phase.move, (Stay, Swap, SwapShare, Redistribute)):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from nets import probes
 from nets.gates import (
     Averaging,
     CompressionAware,
@@ -87,6 +88,17 @@ class NumpyWorld:
 
     def gradient(self, x: np.ndarray) -> np.ndarray:
         return self.X.T @ (self.X @ x - self.y) / len(self.y)
+
+    def gradients(self, x: np.ndarray, count: int, batch: int, key: tuple[int, ...]) -> np.ndarray:
+        rows = probes.chosen(len(self.y), count * batch, key).reshape(count, batch)
+        return np.einsum("cb,cbj->cj", self.X[rows] @ x - self.y[rows], self.X[rows]) / batch
+
+    def square_roots(self, x: np.ndarray, count: int, key: tuple[int, ...]) -> np.ndarray:
+        return self.X[probes.chosen(len(self.y), count, key)] * probes.signs((count, 1), key)
+
+    def grams(self, x: np.ndarray, samples: int, key: tuple[int, ...]) -> list[np.ndarray]:
+        seen = self.X[probes.chosen(len(self.y), min(samples, len(self.y)), key)]
+        return [(seen.T @ seen / len(seen))[None]]
 
     def train(self, state: State, recipe: Recipe, gate: Any, steps: int, total: int) -> State:
         state = gate.enter(state)

@@ -13,11 +13,19 @@ with the names it contributes in its own `METHODS`.
 
 from __future__ import annotations
 
-from nets.catalogue import at_initialisation, compressible, replacement, retraining, searches, thresholding
+from nets.catalogue import (
+    at_initialisation,
+    compressible,
+    replacement,
+    retraining,
+    searches,
+    second_order,
+    thresholding,
+)
 from nets.catalogue.plan import Entry, Plan, cost, within
 
 __all__ = ["METHODS", "Entry", "Plan", "cost", "within"]
 
-FAMILIES = (at_initialisation, retraining, replacement, thresholding, compressible, searches)
+FAMILIES = (at_initialisation, retraining, replacement, thresholding, compressible, searches, second_order)
 
 METHODS: dict[str, Entry] = {name: entry for family in FAMILIES for name, entry in family.METHODS.items()}

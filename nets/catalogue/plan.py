@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nets.local_models import LocalFit
 from nets.recipe import Recipe
 from nets.training import Train
 from sparsopt.errors import InvalidInput
@@ -91,15 +92,15 @@ def configured(entry: Entry, settings: Mapping[str, Any]) -> Entry:
 
 
 def cost(method: Method) -> int:
-    """Training steps that a method takes in all, if no judge ends it early."""
+    """Training steps that a method takes in all, if no judge ends it early; what local models cost is among them."""
     return sum(
-        stage.rounds * sum(phase.fit.steps for phase in stage.phases if isinstance(phase.fit, Train))
+        stage.rounds * sum(phase.fit.steps for phase in stage.phases if isinstance(phase.fit, (Train, LocalFit)))
         for stage in method.stages
     )
 
 
 def scoring(method: Method) -> int:
-    """Gradients that a method evaluates to choose weights, beside its training steps, if no judge ends it early.
+    """Gradients that a method evaluates at most to choose weights, beside its training steps.
 
     A pruned network's price is `cost` steps and these. Each takes one batch or less (`Score.gradients` has more on it).
     """

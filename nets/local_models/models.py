@@ -1,7 +1,7 @@
 """Local models: (f, state) -> a convex quadratic around the state's weights, on the weights of its support.
 
->>> Fisher(gradients=100, block=None)                  # one block: every pair of weights interacts
-Fisher(gradients=100, batch=16, damping=1e-05, block=None)
+>>> Fisher(batches=100, block=None)                  # one block: every pair of weights interacts
+Fisher(batches=100, size=16, damping=1e-05, block=None)
 
 The same samples are used wherever one position of a run asks, so that a move and the fit after it see one model.
 """
@@ -24,18 +24,18 @@ __all__ = ["Fisher", "GaussNewton", "Layerwise"]
 
 @dataclass(frozen=True)
 class Fisher:
-    """The empirical Fisher matrix: H = A'A / m + damping I, A (m, n) the gradients of m = `gradients` mini-batches.
+    """The empirical Fisher matrix: H = A'A / m + damping I, A (m, n) the gradients of m = `batches` mini-batches.
 
-    batch     samples a mini-batch; above 1 a heuristic to look at more data (Singh, Alistarh 2020)
+    size      of a mini-batch; above 1 a heuristic to look at more data (Singh, Alistarh 2020)
     damping   lambda, absolute
     block     H is cut along its diagonal into blocks of at most so many weights of one layer; None: not at all
 
-    Memory: A, 4 m n bytes. Defaults: 500 gradients of 16 samples and blocks of 500 are those of CHITA's published script
-    for ResNet-20 (with damping 1e-4), damping 1e-5 is that of WoodFisher's published scripts.
+    Memory: A, 4 m n bytes. Defaults: 500 gradients of 16 samples and blocks of 500 are those of CHITA's published
+    script for ResNet-20 (with damping 1e-4), damping 1e-5 is that of WoodFisher's published scripts.
     """
 
-    gradients: int = 500
-    batch: int = 16
+    batches: int = 500
+    size: int = 16
     damping: float = 1e-5
     block: int | None = 500
     needs: ClassVar = ("gradients",)
@@ -45,7 +45,7 @@ class Fisher:
         _check_model(self.damping, self.block)
 
     def __call__(self, f: Any, state: State) -> BlockQuadratic:
-        return _low_rank(f, state, f.gradients(state.x, self.gradients, self.batch, _key(state)), self)
+        return _low_rank(f, state, f.gradients(state.x, self.batches, self.size, _key(state)), self)
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Layerwise:
     """The squared change of every layer's outputs: sum over rows r of (w - w0)_r' G (w - w0)_r / 2, G = X X' / samples.
 
     X are the layer's inputs on `samples` training samples, for convolutions the patches (a Gram matrix each group).
-    G gets `damping` times its mean diagonal on the diagonal. A block whose inputs cannot be seen (a parameter that is no
-    nn.Linear's or nn.Conv's weight, or is used as a plain tensor, as in LSTM and attention) has H = I: there the scores
-    are magnitudes, and no weight compensates for another.
+    G gets `damping` times its mean diagonal on the diagonal. A block whose inputs cannot be seen (a parameter that is
+    no nn.Linear's or nn.Conv's weight, or is used as a plain tensor, as in LSTM and attention) has H = I: there the
+    scores are magnitudes, and no weight compensates for another.
 
     Defaults: damping 0.01 as in SparseGPT's code; 1,024 samples, because one image is one vector of inputs where
     SparseGPT and Wanda have 128 sequences of 2,048.

@@ -125,9 +125,7 @@ class SolveEach:
 
 def _total(k: Any, move: Any) -> int:
     if not isinstance(k, int):
-        raise InvalidInput(
-            f"{type(move).__name__} divides one number over the layers itself, but k is {k}: give the sum"
-        )
+        raise InvalidInput(f"{type(move).__name__} divides one number over the layers itself; give the sum of {k}")
     return k
 
 

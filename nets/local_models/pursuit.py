@@ -12,7 +12,7 @@ from typing import Any
 
 from nets.local_models.surgeon import Surgeon
 from sparsopt import catalogue
-from sparsopt.fits import Exact, GradientSteps, Normalised
+from sparsopt.fits import Exact, GradientSteps, LineSearch
 from sparsopt.judges import WhileDecreasing
 from sparsopt.method import Method, Phase, Stage, run
 from sparsopt.moves import Gain, Keep, Magnitude, Removal, Score, Swap
@@ -53,7 +53,7 @@ class Pursuit:
         return run(Method("start", (stage,)), problem, problem.here(seed))
 
     def _thresholding(self, k: int) -> Stage:
-        stage = catalogue.hard_thresholding(k, GradientSteps(1, Normalised(k)), Exact(), self.rounds, self.structure)
+        stage = catalogue.hard_thresholding(k, GradientSteps(1, LineSearch()), Exact(), self.rounds, self.structure)
         return dataclasses.replace(stage, judge=WhileDecreasing())
 
     def _swaps(self, k: int) -> list[Stage]:

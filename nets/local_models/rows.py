@@ -32,12 +32,10 @@ class Rows:
         allowed = np.ones(len(host), dtype=bool) if within is None else sp.to_numpy(within)
         if np.isnan(host[allowed]).any():
             raise NotFinite("Rows: a score is NaN, so no order exists; look at the weights it came from")
-        rows = [
-            np.array_split(np.arange(b.start, b.stop), s[0]) for b, s in zip(layout.slices, layout.shapes, strict=True)
-        ]
         chosen = np.zeros(len(host), dtype=bool)
-        for block, total in zip(rows, _per_block(counts, allowed, layout), strict=True):
-            indices = np.stack(block)
+        blocks = zip(layout.slices, layout.shapes, _per_block(counts, allowed, layout), strict=True)
+        for block, shape, total in blocks:
+            indices = np.arange(block.start, block.stop).reshape(shape[0], -1)
             kept = divided(total, allowed[indices].sum(axis=1))
             order = np.lexsort((-host[indices], ~allowed[indices]))  # candidates first, then by score, then in order
             first = np.arange(indices.shape[1]) < kept[:, None]

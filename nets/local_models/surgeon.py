@@ -1,4 +1,4 @@
-"""Optimal brain surgeon on any f that knows the inverse of its Hessian: what a removal costs once the others have moved.
+"""Optimal brain surgeon on any f that knows the inverse of its Hessian: removals, and how others make up for them.
 
 >>> Surgeon(), SurgeonUpdate()
 (Surgeon(), SurgeonUpdate())
