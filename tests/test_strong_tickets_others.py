@@ -1,4 +1,4 @@
-"""Structured removal, perturbed candidates, attention: against enumeration and plain NumPy."""
+"""Structured removal and perturbed candidates: against enumeration and plain NumPy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from nets import strong_tickets as st
-from nets.strong_tickets import attention, perturbed, steps, structured
+from nets.strong_tickets import perturbed, steps, structured
 from sparsopt.errors import InvalidInput, MissingCapability
 from tests.conftest import scaled
 
 
-@pytest.mark.parametrize("module", [structured, perturbed, attention])
+@pytest.mark.parametrize("module", [structured, perturbed])
 def test_examples(module):
     assert doctest.testmod(importlib.import_module(module.__name__)).failed == 0
 
@@ -95,44 +94,3 @@ def test_perturbation_saves_items():
     assert perturbed.solve_perturbed(np.ones((1, 2)), np.zeros(1), 0.0).masks.sum() == 0
     with pytest.raises(InvalidInput, match="limit"):
         perturbed.solve_perturbed(np.ones((1, 2)), np.zeros(1), -1.0)
-
-
-# ---- attention -----------------------------------------------------------------------------------------------------
-
-
-@given(
-    seed=some.integers(0, 10**6),
-    heads=some.integers(1, 2),
-    copies=some.integers(2, 18),
-    radius=some.sampled_from([0.5, 2.0]),
-)
-@settings(max_examples=scaled(15))
-def test_attention_tickets(seed, heads, copies, radius):
-    """Collapsed = masked; certificate >= sampled, also where sums miss; U is block-diagonal."""
-    rng = np.random.default_rng(seed)
-    target = attention.Attention(rng.uniform(-0.4, 0.4, (heads, 3, 3)), rng.uniform(-0.4, 0.4, (heads, 3, 2)))
-    built = attention.build_attention(target, copies, seed, st.Subset("best", 0.01, 14), radius, samples=16)
-    assert built.sampled <= built.certificate
-    x = rng.normal(size=(5, 3))
-    np.testing.assert_allclose(built(x), built.collapsed(x), atol=1e-10)
-    assert built.sums == heads * (9 + 6)
-    for h in range(heads):
-        q = built.masks[f"query{h}"]
-        assert (q.sum(axis=1) <= 1).all() and not q[:, -1].any()
-
-
-def test_attention_is_pytorchs():
-    rng = np.random.default_rng(3)
-    query, key, value, output = (rng.normal(size=shape) for shape in ((2, 4, 3), (2, 4, 3), (2, 4, 3), (2, 3, 5)))
-    merged = attention.Attention.merged(query, key, value, output)
-    x = rng.normal(size=(6, 4))
-    q, k, v = (torch.from_numpy(np.stack([x @ w for w in many])) for many in (query, key, value))
-    heads = torch.nn.functional.scaled_dot_product_attention(q, k, v).numpy()
-    np.testing.assert_allclose(merged(x), sum(heads[h] @ output[h] for h in range(2)), atol=1e-12)
-
-
-def test_attention_refuses():
-    with pytest.raises(InvalidInput, match="heads"):
-        attention.Attention(np.ones((1, 2, 3)), np.ones((1, 2, 2)))
-    with pytest.raises(InvalidInput, match="finite"):
-        attention.Attention(np.full((1, 2, 2), np.nan), np.ones((1, 2, 2)))

@@ -15,7 +15,7 @@ anyone.
 
 from __future__ import annotations
 
-from nets.strong_tickets.attention import Attention, build_attention
+from nets.strong_tickets.attention import attention, merged, transformer_block
 from nets.strong_tickets.build import Built, Check, build, verify
 from nets.strong_tickets.certificate import Certificate, Domain, certify
 from nets.strong_tickets.constructions import OneMore, TwoForOne
@@ -27,9 +27,9 @@ from nets.strong_tickets.source import Grid, Hyperbolic, Normal, Signs, Source, 
 from nets.strong_tickets.structured import Structured, Vectors
 from nets.strong_tickets.sums import Digits, Nearest, Subset
 from nets.strong_tickets.ticket import Ticket, load
+from nets.strong_tickets.tokens import Tokens
 
 __all__ = [
-    "Attention",
     "Built",
     "Certificate",
     "Check",
@@ -49,15 +49,18 @@ __all__ = [
     "Structured",
     "Subset",
     "Ticket",
+    "Tokens",
     "TwoForOne",
     "Uniform",
     "Vectors",
+    "attention",
     "build",
-    "build_attention",
     "certify",
     "dense_network",
     "load",
+    "merged",
     "quantise",
     "solve_perturbed",
+    "transformer_block",
     "verify",
 ]

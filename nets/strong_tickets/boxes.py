@@ -30,6 +30,10 @@ class Bound:
     distance: float
     positive: bool
 
+    def bounds(self) -> dict[str, float]:
+        """Upper bounds on every |d_j|."""
+        return {"interval": float(np.maximum(-self.least, self.most).max()), "spectral": self.distance}
+
     def mapped(self, step: Step) -> Bound:
         """Behind a monotone step of known Lipschitz constant."""
         copies = self.least.shape[1] // self.low.shape[1]

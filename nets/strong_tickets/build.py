@@ -22,6 +22,7 @@ from nets.strong_tickets.source import Floats, Source
 from nets.strong_tickets.steps import signs
 from nets.strong_tickets.sums import Rule, Subset, Tally
 from nets.strong_tickets.ticket import Ticket
+from nets.strong_tickets.tokens import Tokens
 from sparsopt.errors import MissingCapability
 
 SAMPLES = 256
@@ -94,7 +95,7 @@ def build(
     construction: Construction = TwoForOne(),
     seed: int = 0,
     rule: Rule = Subset(),
-    domain: Domain | None = None,
+    domain: Domain | Tokens | None = None,
     inputs: Floats | None = None,
 ) -> Built:
     """Choose the masks of source `seed` that realise the target, and measure what came out.
@@ -128,13 +129,13 @@ def build(
     )
 
 
-def _domain(domain: Domain | None, inputs: Floats | None) -> Domain:
+def _domain(domain: Domain | Tokens | None, inputs: Floats | None) -> Domain | Tokens:
     if domain is None and inputs is None:
         raise MissingCapability("a certificate needs a domain, or inputs to put one around: pass domain= or inputs=")
     return Domain.of(np.asarray(inputs)) if domain is None else domain
 
 
-def sampled_error(target: Network, ticket: Ticket, domain: Domain, inputs: Floats | None = None) -> float:
+def sampled_error(target: Network, ticket: Ticket, domain: Domain | Tokens, inputs: Floats | None = None) -> float:
     """max |ticket(x) - target(x)| over sample points of the domain and `inputs`, by the masked source."""
     points = domain.sample(SAMPLES)
     points = points if inputs is None else np.concatenate([points, np.asarray(inputs, dtype=np.float64)])
@@ -169,7 +170,7 @@ class Check:
 
 
 def verify(
-    ticket: Ticket, target: Network | None = None, domain: Domain | None = None, inputs: Floats | None = None
+    ticket: Ticket, target: Network | None = None, domain: Domain | Tokens | None = None, inputs: Floats | None = None
 ) -> list[Check]:
     """Rebuild the source and check the ticket; with a target, its error and certificates too.
 
@@ -196,7 +197,7 @@ def _only_existing(ticket: Ticket) -> Check:
     return Check("masks choose among the source's weights", absent + pruned == 0, text)
 
 
-def _equal(ticket: Ticket, domain: Domain) -> Check:
+def _equal(ticket: Ticket, domain: Domain | Tokens) -> Check:
     x = domain.sample(SAMPLES)
     run, short = ticket(x), ticket.collapsed(x)
     gap, scale = float(np.abs(run - short).max()), float(np.abs(short).max())
@@ -206,9 +207,9 @@ def _equal(ticket: Ticket, domain: Domain) -> Check:
     return Check("masked source = collapsed network", gap <= 1e-10 * max(1.0, scale), text)
 
 
-def _against(ticket: Ticket, target: Network, domain: Domain, inputs: Floats | None) -> list[Check]:
+def _against(ticket: Ticket, target: Network, domain: Domain | Tokens, inputs: Floats | None) -> list[Check]:
     certificate, error = certify(target, ticket.collapsed, domain), sampled_error(target, ticket, domain, inputs)
     return [
         Check(f"sampled error <= {name} certificate", error <= bound, f"{error:.3e} <= {bound:.3e}")
-        for name, bound in vars(certificate).items()
+        for name, bound in certificate.known().items()
     ]

@@ -10,7 +10,8 @@ Spectral: |d'| <= |[E+, E-]| |f| + |W^+| |d| + ..., in Euclidean norms.
 Affine: f and d are affine functions of x and a rest that is a box and a ball, see `forms`; mostly the tightest.
 
 Where units have copies whose errors differ (`OneMore`), it is the realised |W^| that multiplies earlier errors, not
-|W|: the price of L + 1 layers. All include the rounding of float64 evaluation, so that no sampled error exceeds them.
+|W|: the price of L + 1 layers. Networks of tokens have one certificate, see `tokens`. All include the rounding of
+float64 evaluation, so that no sampled error exceeds them.
 
 >>> from nets.strong_tickets.gadget import Signed
 >>> from nets.strong_tickets.network import dense_network
@@ -22,6 +23,7 @@ Where units have copies whose errors differ (`OneMore`), it is the realised |W^|
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +35,8 @@ from nets.strong_tickets.collapsed import Collapsed, with_one
 from nets.strong_tickets.forms import Forms
 from nets.strong_tickets.network import Network
 from nets.strong_tickets.source import Floats
-from nets.strong_tickets.steps import bound
+from nets.strong_tickets.steps import Step, bound
+from nets.strong_tickets.tokens import Tokens
 from sparsopt.errors import InvalidInput
 
 
@@ -67,6 +70,15 @@ class Domain:
     def nonnegative(self) -> bool:
         return bool((self.low >= 0).all())
 
+    def starts(self, augmented: tuple[Step, ...] | None) -> list[Any]:
+        """What is known at the inputs, which get a 1 beside them for the steps of an augmented network."""
+        low, high, norm = self.low[None], self.high[None], self.radius
+        if augmented is not None:
+            low, high = with_one(augmented, low), with_one(augmented, high)
+            norm = float(np.hypot(norm, np.sqrt(low[0, -1].size)))
+        zero, positive = np.zeros_like(low), self.nonnegative
+        return [Bound(low, high, zero, zero, norm, 0.0, positive), Forms.at(low, high, norm, positive)]
+
     def sample(self, count: int, seed: int = 0) -> Floats:
         """Uniform points and corners of the box; those beyond the radius are pulled towards 0, or left out."""
         rng = np.random.default_rng([seed, count])
@@ -86,9 +98,9 @@ class Domain:
 class Certificate:
     """Bounds on the largest error of any output, over the whole domain."""
 
-    interval: float
-    spectral: float
-    affine: float
+    interval: float = math.inf
+    spectral: float = math.inf
+    affine: float = math.inf
 
     @property
     def bound(self) -> float:
@@ -96,24 +108,21 @@ class Certificate:
         return min(self.interval, self.spectral, self.affine)
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {bound:.3e}" for name, bound in vars(self).items())
+        return ", ".join(f"{name} {bound:.3e}" for name, bound in self.known().items())
+
+    def known(self) -> dict[str, float]:
+        """Those that there are for this kind of network, by name."""
+        return {name: bound for name, bound in vars(self).items() if math.isfinite(bound)}
 
 
-def certify(target: Network, ticket: Collapsed, domain: Domain) -> Certificate:
+def certify(target: Network, ticket: Collapsed, domain: Domain | Tokens) -> Certificate:
     """All certificates for |ticket(x) - target(x)|_inf over the domain."""
-    low, high, norm = domain.low[None], domain.high[None], domain.radius
-    if ticket.augmented:
-        target = augment(target)
-        low, high = with_one(target.steps, low), with_one(target.steps, high)
-        norm = float(np.hypot(norm, np.sqrt(low[0, -1].size)))
-    zero = np.zeros_like(low)
+    target = augment(target) if ticket.augmented else target
     copies = ((1, *ticket.copies[:-1]), ticket.copies)
     layers = list(zip(target.weights, target.biases, ticket.layers, *copies, strict=True))
-
-    def through(start: Any) -> Any:
+    found: dict[str, float] = {}
+    for start in domain.starts(target.steps if ticket.augmented else None):
         order = iter(layers)
-        return bound(target.steps, start, lambda step, b: b.linear(step, *next(order)))
-
-    end = through(Bound(low, high, zero, zero, norm, 0.0, domain.nonnegative))
-    affine = through(Forms.at(low, high, norm, domain.nonnegative)).bound()
-    return Certificate(float(np.maximum(-end.least, end.most).max()), float(end.distance), affine)
+        end = bound(target.steps, start, lambda step, b, order=order: b.linear(step, *next(order)))
+        found |= end.bounds()
+    return Certificate(**found)

@@ -46,4 +46,4 @@ class Collapsed:
 def with_one(steps: tuple[Step, ...], x: Floats) -> Floats:
     """x with a constant channel 1 behind its own."""
     first = next(linear for step in steps for linear in step.linear_steps())
-    return np.concatenate([x, first.constants(x)], axis=1)
+    return first.with_one(x)

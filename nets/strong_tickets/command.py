@@ -1,6 +1,7 @@
 """The command line of strong tickets.
 
     python -m nets strong-ticket build --data digits --copies 60 --out ticket.npz
+    python -m nets strong-ticket attention --dimension 8 --heads 2 --copies 30 --out attention.npz
     python -m nets strong-ticket verify ticket.npz
     python -m nets strong-ticket study --data mnist --copies 40 80 120 --seeds 5
     python -m nets strong-ticket compare --data digits --width 0.25 --copies 20
@@ -18,15 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 
+from nets.strong_tickets.attention import attention, transformer_block
 from nets.strong_tickets.build import build, verify
 from nets.strong_tickets.certificate import Domain
 from nets.strong_tickets.constructions import Construction, TwoForOne
 from nets.strong_tickets.search import compare
+from nets.strong_tickets.steps import Merged, linear_steps
 from nets.strong_tickets.study import SAMPLED, Trained, Trial, aligned, lenet, one_more, study, table
 from nets.strong_tickets.sums import Digits, Nearest, Rule, Subset
-from nets.strong_tickets.ticket import load, load_network, save_network
+from nets.strong_tickets.ticket import Ticket, load, load_network, save_network
+from nets.strong_tickets.tokens import Tokens
 from sparsopt.errors import InvalidInput
 
 CONSTRUCTIONS = {"two-for-one": TwoForOne, "one-more": one_more}
@@ -94,6 +99,41 @@ class Build(Target):
 
 
 @dataclass(frozen=True)
+class Attention:
+    """Hide a random transformer block (attention, or with a perceptron behind it) in a random network; write it."""
+
+    dimension: int = 8
+    """of a token"""
+    heads: int = 2
+    """of attention"""
+    hidden: int = 0
+    """units of the perceptron; 0: attention alone"""
+    copies: int = 30
+    """hidden units of the source for each input"""
+    tolerance: float = 1e-3
+    """largest error of a weight"""
+    radius: float = 1.0
+    """tokens are certified for |x|_2 <= radius"""
+    seed: int = 0
+    """of the source"""
+    out: Path = Path("attention.npz")
+    """the ticket's file; the target goes beside it"""
+
+    def __call__(self) -> None:
+        rng = np.random.default_rng(self.dimension)
+        d, scale = self.dimension, self.dimension**-0.5
+        target = attention(*rng.uniform(-scale, scale, (2, self.heads, d, d)))
+        if self.hidden:
+            first, second = rng.uniform(-scale, scale, (2, self.hidden, d))
+            target = transformer_block(target, first, second.T)
+        rule, domain = Subset("any", self.tolerance), Tokens(d, self.radius)
+        built = build(target, TwoForOne(self.copies), self.seed, rule, domain)
+        built.ticket.save(self.out)
+        save_network(target, beside(self.out))
+        print(built)
+
+
+@dataclass(frozen=True)
 class Verify:
     """Rebuild a ticket's source and check everything that can be checked."""
 
@@ -105,20 +145,28 @@ class Verify:
     """inputs are certified for low <= x <= high"""
     high: float = 1.0
     """see low"""
+    size: int = 8
+    """height and width of the inputs of convolutions"""
+    radius: float = 1.0
+    """length of the tokens of transformers"""
 
     def __call__(self) -> None:
         ticket = load(self.ticket)
         path = beside(self.ticket) if self.target is None else self.target
         target = load_network(path) if path.exists() or self.target is not None else None
-        first = next(linear for step in ticket.steps for linear in step.linear_steps())
-        if first.taps:
-            raise InvalidInput("verify takes tickets of fully connected networks; nets.strong_tickets.verify takes all")
         print(ticket)
-        checks = verify(ticket, target, Domain.box((first.inputs,), self.low, self.high))
+        checks = verify(ticket, target, self._domain(ticket))
         for check in checks:
             print(f"{'ok  ' if check.passed else 'FAIL'}  {check.name:<40}  {check.found}")
         if not all(check.passed for check in checks):
             raise InvalidInput(f"{self.ticket}: {sum(not check.passed for check in checks)} checks failed")
+
+    def _domain(self, ticket: Ticket) -> Domain | Tokens:
+        first = linear_steps(ticket.steps)[0]
+        if any(isinstance(step, Merged) for step in linear_steps(ticket.steps)):
+            return Tokens(first.inputs, self.radius)
+        shape = (first.inputs, self.size, self.size) if first.taps else (first.inputs,)
+        return Domain.box(shape, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -174,7 +222,7 @@ class Compare(Target):
 class StrongTicket:
     """Strong lottery tickets: build or verify one, study widths and seeds, compare construction with search."""
 
-    command: Annotated[Build | Verify | Study | Compare, tyro.conf.arg(name="")]
+    command: Annotated[Build | Attention | Verify | Study | Compare, tyro.conf.arg(name="")]
 
     def __call__(self) -> None:
         self.command()
@@ -195,4 +243,4 @@ def _tell(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-__all__ = ["Build", "Compare", "StrongTicket", "Study", "Verify"]
+__all__ = ["Attention", "Build", "Compare", "StrongTicket", "Study", "Verify"]

@@ -129,9 +129,9 @@ class Forms:
         return Forms(Form(centre, matrix, zero, 0.0, half, reach),
                      Form(zero, np.zeros_like(matrix), zero, 0.0, half, reach), positive)  # fmt: skip
 
-    def bound(self) -> float:
+    def bounds(self) -> dict[str, float]:
         """An upper bound on every |d_j|."""
-        return float((np.abs(self.difference.centre) + self.difference.reach()).max())
+        return {"affine": float((np.abs(self.difference.centre) + self.difference.reach()).max())}
 
     def mapped(self, step: Step) -> Forms:
         copies = self.difference.centre.shape[1] // self.target.centre.shape[1]

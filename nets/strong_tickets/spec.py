@@ -14,14 +14,25 @@ from typing import Any
 from nets.strong_tickets import source
 from nets.strong_tickets.constructions import OneMore, TwoForOne
 from nets.strong_tickets.perturbed import Perturbed
-from nets.strong_tickets.steps import Activation, Conv, Dense, Flatten, MaxPool, MeanPool, Residual
+from nets.strong_tickets.steps import (
+    Activation,
+    Conv,
+    Dense,
+    Flatten,
+    MaxPool,
+    MeanPool,
+    MeanTokens,
+    Residual,
+    SelfAttention,
+)
 from nets.strong_tickets.structured import Structured
 from sparsopt.errors import InvalidInput
 
 KNOWN: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        *(Dense, Conv, Activation, MaxPool, MeanPool, Flatten, Residual, TwoForOne, OneMore, Structured, Perturbed),
+        *(Dense, Conv, Activation, MaxPool, MeanPool, Flatten, Residual, SelfAttention, MeanTokens),
+        *(TwoForOne, OneMore, Structured, Perturbed),
         *(source.Uniform, source.Normal, source.Hyperbolic, source.Signs, source.Grid),
     )
 }

@@ -47,10 +47,8 @@ def pair(g: Gadget, first: Distribution, second: Distribution, density: float, l
 
 def run_pair(g: Gadget, step: Any, source: Source, masks: Masks, x: Floats) -> Floats:
     """V phi(U [x; 1]) with the masked tensors."""
-    first, wide = masked(source, g.first, masks[g.first]), np.concatenate([x, step.constants(x)], axis=1)
-    if g.taps:  # 1 x 1 convolution: a matrix on the channel axis
-        flat = wide.transpose(1, 0, 2, 3).reshape(wide.shape[1], -1)
-        hidden = (first @ flat).reshape(-1, wide.shape[0], *wide.shape[2:]).transpose(1, 0, 2, 3)
-    else:
-        hidden = np.asarray((first @ wide.T).T)
+    first, wide = masked(source, g.first, masks[g.first]), step.with_one(x)
+    wide = np.moveaxis(wide, 1, -1) if g.taps else wide  # a 1 x 1 convolution: a matrix on the channel axis
+    hidden = np.asarray((first @ wide.reshape(-1, wide.shape[-1]).T).T).reshape(*wide.shape[:-1], g.units)
+    hidden = np.moveaxis(hidden, -1, 1) if g.taps else hidden
     return step.linear(masked(source, g.second, masks[g.second]), g.kind.function(hidden))

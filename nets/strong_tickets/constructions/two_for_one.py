@@ -50,7 +50,7 @@ class TwoForOne:
         constants = self.copies if self.constants is None else self.constants
         return [
             Gadget(f"first{l}", f"second{l}", step.inputs, step.outputs, step.taps, step.centre, self.copies, constants,
-                   KINDS[self.inner])
+                   KINDS[step.between or self.inner])
             for l, step in enumerate(linear_steps(steps), start=1)
         ]  # fmt: skip
 

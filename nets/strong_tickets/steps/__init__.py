@@ -13,6 +13,7 @@ array([[6.]])
 
 from __future__ import annotations
 
+from nets.strong_tickets.steps.attention import MeanTokens, Merged, SelfAttention
 from nets.strong_tickets.steps.linear import Conv, Dense, interval, matrix_norm, safe
 from nets.strong_tickets.steps.others import KINDS, Activation, Flatten, Kind, MaxPool, MeanPool, Residual
 from nets.strong_tickets.steps.step import Floats, Known, Layer, Step, bound, linear_steps, nonnegative, signs, walk
@@ -29,7 +30,10 @@ __all__ = [
     "Layer",
     "MaxPool",
     "MeanPool",
+    "MeanTokens",
+    "Merged",
     "Residual",
+    "SelfAttention",
     "Step",
     "bound",
     "interval",

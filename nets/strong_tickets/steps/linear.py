@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,10 +14,14 @@ from nets.strong_tickets.steps.step import Floats, Layer, Step
 
 @dataclass(frozen=True)
 class Dense(Step):
-    """y = W x, W (outputs, inputs)."""
+    """y = W x, W (outputs, inputs), x (N, inputs) or, for each token alike, (N, tokens, inputs).
+
+    between: the activation between the two random layers of a construction; None: the construction's own.
+    """
 
     inputs: int
     outputs: int
+    between: ClassVar[str | None] = None
 
     @property
     def taps(self) -> tuple[int, ...]:
@@ -35,7 +39,8 @@ class Dense(Step):
 
     def linear(self, weight: Any, x: Floats) -> Floats:
         """W x for a NumPy or SciPy sparse W of any numbers of inputs and outputs."""
-        return np.asarray((weight @ x.T).T)
+        rows = x.reshape(-1, x.shape[-1])
+        return np.asarray((weight @ rows.T).T).reshape(*x.shape[:-1], weight.shape[0])
 
     def norm(self, weight: Floats, shape: tuple[int, ...]) -> float:
         """An upper bound on the spectral norm."""
@@ -56,9 +61,9 @@ class Dense(Step):
         """(channels,) values, broadcastable against the step's output."""
         return v
 
-    def constants(self, x: Floats) -> Floats:
-        """The input 1, one channel, to go beside x."""
-        return np.ones((len(x), 1))
+    def with_one(self, x: Floats) -> Floats:
+        """x and a constant channel 1 behind its own."""
+        return np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
 
     def nonnegative(self, before: bool) -> bool:
         return False
@@ -121,8 +126,8 @@ class Conv(Dense):
     def per_channel(self, v: Floats) -> Floats:
         return v[..., None, None]
 
-    def constants(self, x: Floats) -> Floats:
-        return np.ones((len(x), 1, *x.shape[2:]))
+    def with_one(self, x: Floats) -> Floats:
+        return np.concatenate([x, np.ones((len(x), 1, *x.shape[2:]))], axis=1)
 
 
 def interval(step: Any, weight: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
