@@ -84,8 +84,9 @@ class NetworkCell:
         """In trainings."""
         if self.trainings is not None:
             return self.trainings
-        rounds = math.ceil(math.log(1 - self.sparsity) / math.log(0.8)) if self.method in MULTIPLE else 0
-        return 1.0 + rounds
+        method, *controls = self.method.split("+")
+        rounds = math.ceil(math.log(1 - self.sparsity) / math.log(0.8)) if method in MULTIPLE else 0
+        return 1.0 + rounds + len(controls)
 
     def compute(self, folder: Path, threads: int) -> dict[str, Any]:
         """Train and prune; continues where an earlier process was killed."""
@@ -96,19 +97,21 @@ class NetworkCell:
         torch.set_num_threads(threads)
         data = _load(self.data, self.part, self.seed)
         outcome = nets.prune(
-            lambda seed: nets.models.build(self.model, data.inputs, data.classes, seed), data, self.method,
-            self.sparsity, self.recipe, self.seed, folder, epochs=self.epochs, budget=self._budget(data),
-            prunable=self.prunable, device=self.device, evaluate_every=NEVER, settings=dict(self.settings),
+            self.model, data, self.method, self.sparsity, self.recipe, self.seed, folder, epochs=self.epochs,
+            budget=self._budget(data), prunable=self.prunable, device=self.device, evaluate_every=NEVER,
+            settings=dict(self.settings),
         )  # fmt: skip
         return {
             "accuracy": outcome.accuracy,
             "loss": outcome.loss,
             "sparsity": outcome.sparsity,
+            "effective_sparsity": None if math.isnan(outcome.effective_sparsity) else outcome.effective_sparsity,
             "kept": sum(int(mask.sum()) for mask in outcome.masks.values()),
             "prunable": outcome.prunable,
             "densities": dict(outcome.densities),
             "collapsed": list(outcome.collapsed),
             "steps": outcome.cost["steps"],
+            "flops": outcome.cost["flops"],
             "seconds": outcome.cost["seconds"],
             "samples": len(data.test_labels),
             "status": outcome.status.name,

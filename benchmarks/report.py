@@ -123,8 +123,10 @@ def _networks(run: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
     yield page.table(NETWORK_HEAD, _network_rows(lines), words=1)
     yield page.paragraph(
         "Accuracy and differences in points, with 95 % intervals. Sparsity is exact: weights kept of "
-        f"{lines[0].prunable:,} prunable ones (convolutions and linear layers; no biases, no normalisation). Steps "
-        "and seconds are medians over seeds of everything that was trained to get there.",
+        f"{lines[0].prunable:,} prunable ones (convolutions and linear layers; no biases, no normalisation). "
+        "Effective: weights that lie on no path from input to output count as removed. Steps, FLOPs (two a "
+        "multiply-add, with the masks of their time) and seconds are medians over seeds of everything that was trained "
+        "to get there.",
         "note",
     )
     yield "<details><summary>Densities of each layer</summary>"
@@ -132,7 +134,8 @@ def _networks(run: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
     yield "</details>"
 
 
-NETWORK_HEAD = ("method", "sparsity", "kept", "accuracy", "minus imp", "verdict", "steps", "seconds", "seeds")
+NETWORK_HEAD = ("method", "sparsity", "effective", "kept", "accuracy", "minus imp", "verdict", "steps", "FLOPs",
+                "seconds", "seeds")  # fmt: skip
 COSTS = {"equal": "Equal cost", "own": "Own cost"}
 
 
@@ -149,11 +152,13 @@ def _network_rows(lines: Sequence[Line]) -> Iterator[Sequence[str] | str]:
         yield (
             text(line.method),
             f"{100 * line.sparsity:.4f} %",
+            "" if math.isnan(line.effective) else f"{100 * line.effective:.4f} %",
             f"{line.kept:,}",
             _refused(line) if line.missing else _points(line.accuracy),
             _points(line.difference, "+"),
             _verdict(line.verdict),
             f"{line.steps:,.0f}",
+            "" if math.isnan(line.flops) else f"{line.flops:.3g}",
             f"{line.seconds:.2f}",
             str(len(line.seeds)),
         )

@@ -74,7 +74,7 @@ class Look:
 
 
 def look(method: str) -> Look:
-    """Colour of the method's family, marker and dash of its place there; grey for a stranger."""
+    """Colour of the method's family, marker and dash of its place there; grey for a stranger, or under a control."""
     for family, members in MEMBERS.items():
         if method in members:
             place = members.index(method)

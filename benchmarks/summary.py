@@ -35,7 +35,9 @@ class Line:
     sparsity: float
     kept: int
     prunable: int
+    effective: float
     steps: float
+    flops: float
     seconds: float
     densities: Mapping[str, float]
     collapsed: int
@@ -69,7 +71,9 @@ def _line(key: tuple[str, str, float], found: list[Record], reference: list[Reco
         sparsity=first.get("sparsity", math.nan),
         kept=first.get("kept", 0),
         prunable=first.get("prunable", 0),
+        effective=_median(whole, "effective_sparsity"),
         steps=_median(whole, "steps"),
+        flops=_median(whole, "flops"),
         seconds=_median(whole, "seconds"),
         densities=_mean_densities(whole),
         collapsed=sum(bool(record["collapsed"]) for record in whole),
@@ -92,7 +96,8 @@ def _judged(made: list[Line], cost: str) -> list[Line]:
 
 
 def _median(records: list[Record], name: str) -> float:
-    return plain.median(record[name] for record in records) if records else math.nan
+    known = [record[name] for record in records if record.get(name) is not None]
+    return plain.median(known) if known else math.nan
 
 
 def _mean_densities(records: list[Record]) -> dict[str, float]:
