@@ -1,0 +1,194 @@
+"""What `python -m sparsopt fit` does: a model for one k, its gap, its error on rows held out, and the path over k.
+
+>>> rng = np.random.default_rng(0)
+>>> X = rng.standard_normal((60, 4))
+>>> fitted = fit(Table(X, 2 * X[:, 1] + 0.1 * rng.standard_normal(60), list("abcd")), 1)
+>>> list(fitted.coefficients), fitted.result.certificates.optimal
+(['b'], True)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsopt.errors import InvalidInput, MissingCapability
+from sparsopt.names import lookup
+from sparsopt.paths import CrossValidation, Data, path
+from sparsopt.result import Result
+from sparsopt.solvers import solve
+from sparsopt.state import Array
+from sparsopt.tables import Table
+
+__all__ = ["LOSSES", "Fitted", "draw", "fit"]
+
+LOSSES = {
+    "squares": "LeastSquares",
+    "logistic": "Logistic",
+    "poisson": "Poisson",
+    "gamma": "Gamma",
+    "huber": "Huber",
+    "hinge": "SquaredHinge",
+}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A table, the result for k, and what else is asked about it (computed when asked)."""
+
+    table: Table
+    data: Data
+    problem: Any
+    k: int
+    result: Result
+    method: Any
+    seed: int
+    folds: int
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """The selected ones by name, the largest first."""
+        chosen = np.flatnonzero(self.result.support)
+        chosen = chosen[np.argsort(-np.abs(self.result.x[chosen]), kind="stable")]
+        return {self.table.names[j]: float(self.result.x[j]) for j in chosen}
+
+    @property
+    def intercept(self) -> float:
+        return float(self.problem.intercept(self.result.x))
+
+    def held_out(self, ks: list[int]) -> tuple[Array, Array]:
+        """Mean loss on rows that were held out, and its standard error, for each k. (len(ks),) both."""
+        each = CrossValidation(self.folds, seed=self.seed).scores(self.data, ks, self.method, self.seed)
+        return each.mean(axis=0), each.std(axis=0, ddof=1) / math.sqrt(len(each))
+
+    @cached_property
+    def error(self) -> tuple[float, float, float] | None:
+        """(held-out loss at k, its standard error, the loss with no feature); None without folds."""
+        if not 2 <= self.folds <= len(self.data.y):
+            return None
+        size = int(np.count_nonzero(self.result.support))
+        means, errors = self.held_out([0, size] if size else [0])
+        return float(means[-1]), float(errors[-1]), float(means[0])
+
+    def path(self) -> list[dict[str, Any]]:
+        """For k = 0, 1, ... to twice the k asked for: value, held-out loss, coefficients by name."""
+        ks = list(range(min(2 * self.k, len(self.table.names)) + 1))
+        found = path(self.problem, ks, self.method, self.seed)
+        means, errors = self.held_out(ks) if self.error is not None else (np.full(len(ks), math.nan),) * 2
+        return [
+            {
+                "k": k,
+                "value": float(result.value),
+                "held_out": _number(mean),
+                "standard_error": _number(error),
+                "coefficients": {self.table.names[j]: float(result.x[j]) for j in np.flatnonzero(result.support)},
+            }
+            for k, result, mean, error in zip(ks, found, means, errors, strict=True)
+        ]
+
+    def __str__(self) -> str:
+        """The result, the held-out loss, the coefficients, and notes on the table."""
+        rows = [*self.coefficients.items(), ("(intercept)", self.intercept)]
+        width = max(len(name) for name, _ in rows)
+        lines = [str(self.result)]
+        if self.error is not None:
+            loss, error, without = self.error
+            lines.append(
+                f"held out     {loss:.5g} +- {error:.2g} loss in {self.folds} folds ({without:.5g} without features)"
+            )
+        lines += [f"note         {note}" for note in self.table.notes]
+        return "\n".join([*lines, "", *(f"{name:<{width}}  {weight: .8g}" for name, weight in rows)])
+
+    def summary(self) -> dict[str, Any]:
+        """All of it as JSON; numbers that are not finite are null."""
+        result, error = self.result, self.error
+        return {
+            "rows": len(self.data.y),
+            "columns": len(self.table.names),
+            "k": self.k,
+            "method": getattr(result.method, "name", repr(result.method)),
+            "problem": repr(self.problem),
+            "value": result.value,
+            "lower_bound": _number(result.lower_bound),
+            "gap": _number(result.gap),
+            "standing": str(result.certificates.standing),
+            "status": str(result.status),
+            "coefficients": self.coefficients,
+            "intercept": self.intercept,
+            "held_out": None if error is None else dict(zip(("loss", "error", "without"), error, strict=True)),
+            "notes": self.table.notes,
+            "path": self.path(),
+        }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def fit(
+    table: Table,
+    k: int,
+    loss: str = "squares",
+    ridge: float = 0.0,
+    method: Any = "auto",
+    seed: int = 0,
+    folds: int = 5,
+) -> Fitted:
+    """The best model of a table with at most k coefficients, with intercept. folds: of cross-validation, 0 for none."""
+    from sparsopt import problems
+
+    kind = getattr(problems, lookup(LOSSES, loss, "loss"))
+    if folds < 0 or folds == 1:
+        raise InvalidInput(f"folds = {folds}; give 2 or more, or 0 for no cross-validation")
+    options: Mapping[str, Any] = {"ridge": ridge, "intercept": True}
+    data = Data(table.X, table.y, kind, options)
+    problem = data.problem()
+    return Fitted(table, data, problem, k, solve(problem, k, method, seed), method, seed, folds)
+
+
+def draw(summary: Mapping[str, Any], file: Path) -> None:
+    """A picture of the path: the loss against k, on all rows and held out, and the coefficients against k."""
+    try:
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError:
+        hint = "pip install matplotlib; the JSON file has the same numbers"
+        raise MissingCapability(f"{file.name}: pictures need matplotlib, which is not installed; {hint}") from None
+    rows, made = summary["path"], Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasSVG(made)
+    losses, weights = made.subplots(ncols=2)
+    ks = [row["k"] for row in rows]
+    losses.plot(ks, [row["value"] for row in rows], "o-", color="#0072B2", label="on all rows")
+    held = [(row["k"], row["held_out"], row["standard_error"]) for row in rows if row["held_out"] is not None]
+    if held:
+        losses.errorbar(*(list(part) for part in zip(*held, strict=True)), fmt="s-", color="#D55E00", label="held out")
+    losses.set(xlabel="k", ylabel="loss")
+    losses.legend(frameon=False)
+    for name in dict.fromkeys(name for row in rows for name in row["coefficients"]):
+        weights.plot(ks, [row["coefficients"].get(name, 0.0) for row in rows], label=name)
+    weights.set(xlabel="k", ylabel="coefficient")
+    for axes in (losses, weights):
+        axes.axvline(summary["k"], color="#6b7078", linewidth=0.8)
+        axes.locator_params(axis="x", integer=True)
+    if len(weights.lines) <= 16:
+        made.legend(*weights.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
+    made.savefig(file)
+
+
+def write(fitted: Fitted, folder: Path) -> list[Path]:
+    """fit.json, and path.svg where matplotlib is installed; the files that were written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = fitted.summary()
+    (folder / "fit.json").write_text(json.dumps(summary, indent=1) + "\n")
+    try:
+        draw(summary, folder / "path.svg")
+    except MissingCapability:
+        return [folder / "fit.json"]
+    return [folder / "fit.json", folder / "path.svg"]
