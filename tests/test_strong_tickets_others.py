@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from nets import strong_tickets as st
-from nets.strong_tickets import perturbed, steps, structured
+from nets.strong_tickets import perturbed, removal, steps, structured
 from sparsopt.errors import InvalidInput, MissingCapability
 from tests.conftest import scaled
 
 
-@pytest.mark.parametrize("module", [structured, perturbed])
+@pytest.mark.parametrize("module", [structured, perturbed, removal])
 def test_examples(module):
     assert doctest.testmod(importlib.import_module(module.__name__)).failed == 0
 
@@ -68,6 +68,28 @@ def test_structured_refuses():
         st.build(dense, structured.Structured(4), 0, st.Subset(), st.Domain.box((1,)))
     with pytest.raises(InvalidInput, match="tolerance"):
         structured.Vectors(float("nan"))
+
+
+def test_filters_that_a_kernel_needs():
+    """Prediction against search where both can be done; about linear growth in d^2 c_out beyond, by prediction."""
+    rows = list(removal.study((1, 2, 3, 9, 18), 0.1, 60, seed=2))
+    for row in rows[:3]:
+        assert row.low <= row.predicted <= min(row.high, 0.5 + 1e-9)
+        assert row.missed_low - 0.15 <= row.predicted <= row.missed_high
+    exponent = np.log(rows[4].filters / rows[3].filters) / np.log(2)
+    assert 0.8 < exponent < 1.5 and [row.missed for row in rows[3:]] == [-1, -1]
+    assert {len(row) for row in removal.table(rows)} == {6}
+    with pytest.raises(InvalidInput, match="tolerance"):
+        list(removal.study((1,), 0.0))
+
+
+def test_filters_are_enumerated_for_one_number():
+    """D = 1: every subset of the first draws, by brute force."""
+    items, kernels = removal.source(1, 8, 20)
+    subsets = (np.arange(256)[:, None] >> np.arange(8) & 1) @ items[:, :, 0].T
+    missed = int((np.abs(subsets - kernels[:, 0]).min(axis=0) > 0.1).sum())
+    row = removal._searched(removal.Row(1, 8, 0.5, 0.4, 0.6, 20), items, kernels, 0.1)
+    assert row.missed == missed and np.abs(kernels).sum(axis=1).max() <= 1
 
 
 # ---- perturbed -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
     python -m nets strong-ticket attention --dimension 8 --heads 2 --copies 30 --out attention.npz
     python -m nets strong-ticket verify ticket.npz
     python -m nets strong-ticket study --data mnist --copies 40 80 120 --seeds 5
+    python -m nets strong-ticket removal --dimensions 1 4 9 36
     python -m nets strong-ticket compare --data digits --width 0.25 --copies 20
 
 `build` trains a LeNet-300-100 and hides it in a random network; beside the ticket it keeps the target
@@ -22,6 +23,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
+from nets.strong_tickets import removal
 from nets.strong_tickets.attention import attention, transformer_block
 from nets.strong_tickets.build import build, verify
 from nets.strong_tickets.certificate import Domain
@@ -189,6 +191,26 @@ class Study(Target):
 
 
 @dataclass(frozen=True)
+class Removal:
+    """Removing whole filters: how many a kernel of d^2 c_out numbers needs, and how often it misses."""
+
+    dimensions: tuple[int, ...] = (1, 2, 3, 4, 9, 18, 36)
+    """d^2 c_out"""
+    tolerance: float = 0.1
+    """largest error of a weight"""
+    draws: int = 100
+    """sources for each"""
+
+    def __call__(self) -> None:
+        rows = []
+        for row in removal.study(self.dimensions, self.tolerance, self.draws):
+            rows.append(row)
+            _tell(f"d^2 c_out = {row.dimension}: {row.filters} filters")
+        _tell("")
+        print(aligned(removal.table(rows)))
+
+
+@dataclass(frozen=True)
 class Compare(Target):
     """Construction and searches on the same sources: accuracy, weights kept, seconds."""
 
@@ -200,11 +222,14 @@ class Compare(Target):
     """share of the source's weights that a search keeps"""
     length: int = 1000
     """steps of a search"""
+    device: str = "cpu"
+    """where searches run"""
 
     def __call__(self) -> None:
         trained = self.trained()
         groups: dict[str, list[tuple[int, float, float]]] = {}
-        results = compare(trained, self.made(self.copies), range(self.seeds), self.by(), self.density, self.length)
+        sources, how = self.made(self.copies), (self.density, self.length, self.device)
+        results = compare(trained, sources, range(self.seeds), self.by(), *how)
         for name, seed, kept, accuracy, seconds in results:
             groups.setdefault(name, []).append((kept, accuracy, seconds))
             _tell(f"{name}, seed {seed}: accuracy {accuracy:.4f}")
@@ -222,7 +247,7 @@ class Compare(Target):
 class StrongTicket:
     """Strong lottery tickets: build or verify one, study widths and seeds, compare construction with search."""
 
-    command: Annotated[Build | Attention | Verify | Study | Compare, tyro.conf.arg(name="")]
+    command: Annotated[Build | Attention | Verify | Study | Removal | Compare, tyro.conf.arg(name="")]
 
     def __call__(self) -> None:
         self.command()
@@ -243,4 +268,4 @@ def _tell(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-__all__ = ["Attention", "Build", "Compare", "StrongTicket", "Study", "Verify"]
+__all__ = ["Attention", "Build", "Compare", "Removal", "StrongTicket", "Study", "Verify"]

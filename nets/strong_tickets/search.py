@@ -115,23 +115,26 @@ def search(
     density: float = 0.5,
     length: int = 1000,
     scores: Recipe | None = None,
+    device: str = "cpu",
 ) -> Found:
     """Search the source of (seed, construction) for masks that classify `data`.
 
     density  share of the source's weights to keep, met exactly
     length   training steps
     scores   how scores train; default by search, see `nets.catalogue.searches.SCORES`
+    device   where it runs: sources are as large as weights times inputs
     """
     if not 0 < density <= 1:
         raise InvalidInput(f"density = {density} must be in (0, 1]")
     entry = lookup(SEARCHES, method, "search")
     source = Source(seed, construction.tensors(steps))
-    network = Network(SourceModule(source, construction, steps, data), data, prunable=Matrices(), recipe=BATCHES)
+    network = Network(SourceModule(source, construction, steps, data), data, prunable=Matrices(), recipe=BATCHES,
+                      device=device)  # fmt: skip
     plan = Plan(network.layout, max(1, round(density * network.layout.n)), length, BATCHES)
     began = time.perf_counter()
     result = run(entry(plan, scores), network, network.start(seed))
     seconds = time.perf_counter() - began
-    masks = {name: mask.numpy().copy() for name, mask in network.weights.blocks(result.state.support)}
+    masks = {name: mask.cpu().numpy().copy() for name, mask in network.weights.blocks(result.state.support)}
     accuracy = network.test(result.state)[1]
     return Found(
         Ticket(seed, steps, construction, {name: np.asarray(m) for name, m in masks.items()}), accuracy, seconds
@@ -145,6 +148,7 @@ def compare(
     rule: Rule = Subset(),
     density: float = 0.5,
     length: int = 1000,
+    device: str = "cpu",
 ) -> Iterator[tuple[str, int, int, float, float]]:
     """(how the masks were found, seed, weights kept, test accuracy, seconds) on the same sources, method by method.
 
@@ -156,5 +160,7 @@ def compare(
         yield "construction", seed, built.ticket.kept, accuracy, built.seconds
     for name in sorted(SEARCHES):
         for seed in seeds:
-            found = search(construction, trained.network.steps, seed, trained.data, name, density, length)
+            found = search(
+                construction, trained.network.steps, seed, trained.data, name, density, length, device=device
+            )
             yield name, seed, found.ticket.kept, found.accuracy, found.seconds
