@@ -167,8 +167,8 @@ def _collector(found: list[Any], block: int, inputs_of: Any) -> Callable[..., No
 
     def collect(module: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
         inputs = arguments[0] if arguments else named["input"]
-        u = inputs_of(module, inputs.detach()).double()  # (groups, vectors, d)
-        gram = u.transpose(1, 2) @ u
+        u = inputs_of(module, inputs.detach())  # (groups, vectors, d)
+        gram = (u.transpose(1, 2) @ u).double()
         found[block] = gram if found[block] is None else found[block] + gram
 
     return collect

@@ -1,8 +1,8 @@
 """Local models: pruning as a sparse convex problem, solved by `sparsopt`.
 
 Near trained weights w0 the loss is about 1/2 (w - w0)' H (w - w0). With H from gradients of mini-batches (`Fisher`,
-`GaussNewton`) or from the inputs of layers (`Layerwise`) this is a `BlockQuadratic`, one of sparsopt's problems, and
-classical second-order pruning is one of its methods:
+`GaussNewton`; a diagonal by `Hutchinson`) or from the inputs of layers (`Layerwise`) this is a `BlockQuadratic`, one of
+sparsopt's problems, and classical second-order pruning is one of its methods:
 
 | on the model | is |
 |---|---|
@@ -18,7 +18,7 @@ classical second-order pruning is one of its methods:
 from __future__ import annotations
 
 from nets.local_models.curvature import Dense, Diagonal, LowRank
-from nets.local_models.models import Fisher, GaussNewton, Layerwise
+from nets.local_models.models import Fisher, GaussNewton, Hutchinson, Layerwise
 from nets.local_models.parts import LocalFit, LocalScore, Solve, SolveEach
 from nets.local_models.pursuit import Pursuit
 from nets.local_models.quadratic import BlockQuadratic, Part
@@ -32,6 +32,7 @@ __all__ = [
     "Diagonal",
     "Fisher",
     "GaussNewton",
+    "Hutchinson",
     "Layerwise",
     "LocalFit",
     "LocalScore",

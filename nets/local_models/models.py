@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nets import probes
 from nets.local_models.curvature import Curvature, Dense, Diagonal, LowRank, Matrix
 from nets.local_models.quadratic import BlockQuadratic, Part
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
 from sparsopt.state import Array, State
 
-__all__ = ["Fisher", "GaussNewton", "Layerwise"]
+__all__ = ["Fisher", "GaussNewton", "Hutchinson", "Layerwise"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,32 @@ class GaussNewton:
 
     def __call__(self, f: Any, state: State) -> BlockQuadratic:
         return _low_rank(f, state, f.square_roots(state.x, self.samples, _key(state)), self)
+
+
+@dataclass(frozen=True)
+class Hutchinson:
+    """A diagonal H: the mean of v * (Hessian v) over `draws` vectors v of random signs, where positive, + damping.
+
+    The Hessian is that of the loss itself, over `per_class` training samples of each class in evaluation mode. Unbiased
+    before negative curvature is cut off. Each draw costs about two gradients.
+    """
+
+    draws: int = 100
+    per_class: int = 10
+    damping: float = 1e-5
+    needs: ClassVar = ("sampled",)
+    autonomous: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check_model(self.damping, self.draws)
+
+    def __call__(self, f: Any, state: State) -> BlockQuadratic:
+        alive = _variables(state)
+        sampled = f.sampled(self.per_class, 1.0, "eval")
+        signs = state.x.new_tensor(probes.signs((self.draws, f.layout.n), _key(state)))
+        mean = sum(v * sampled.hessian_product(state.x, v) for v in signs * (state.x.new_tensor(alive))) / self.draws
+        h = np.maximum(sp.to_numpy(mean).astype(np.float64), 0.0)[alive] + self.damping
+        return BlockQuadratic(f.layout, _start(state, alive), [Part(Diagonal(h), np.flatnonzero(alive)[None])])
 
 
 @dataclass(frozen=True)
