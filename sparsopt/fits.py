@@ -130,10 +130,11 @@ class GradientSteps:
 class CoordinateStep:
     """x_j <- x_j - g_j / h_j for the coordinate of S with the largest guaranteed decrease; the others stay frozen.
 
-    Matching pursuit, and the greedy step of forward selection without correction.
+    Matching pursuit, and the greedy step of forward selection without correction. Needs an f whose curvature has
+    bounds everywhere: that is what `smoothness` says.
     """
 
-    needs = ("gradient", "curvature")
+    needs = ("gradient", "curvature", "smoothness")
 
     def __call__(self, oracle: Any, state: State) -> State:
         f = oracle.at(state)
@@ -153,7 +154,7 @@ class FrankWolfeStep:
     """
 
     radius: float
-    needs = ("gradient", "curvature")
+    needs = ("gradient", "curvature", "smoothness")
 
     def __call__(self, oracle: Any, state: State) -> State:
         f = oracle.at(state)

@@ -45,7 +45,7 @@ class Regularised:
         return Regularised(self.problem.open(), self.rho)
 
     def at(self, state: State) -> Penalised:
-        return Penalised(self.problem, self.rho * state.slots["regularised"])
+        return Penalised(self.problem.at(state), self.rho * state.slots["regularised"])
 
 
 class Penalised:

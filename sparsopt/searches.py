@@ -81,7 +81,7 @@ class BeamSearch(Search):
     def _grown(self, f: Any, beam: list[State]) -> list[State]:
         found: dict[bytes, tuple[float, State]] = {}
         for state in beam:
-            gains = np.where(state.support, -1.0, Around(f, state).entries())
+            gains = np.where(state.support, -1.0, Around(f.at(state), state).entries())
             for j in np.argsort(-gains, kind="stable")[: self.width]:
                 if not state.support[j]:
                     support = state.support.copy()
@@ -153,7 +153,7 @@ class Arht(Search):
         best = run(catalogue.omp(k), problem, problem.start(seed))
         everywhere = sp.everything(best.x)
         low, high = float(problem.minimise_on(everywhere, None)[1]), best.state.value
-        rho = float(problem.curvature().max()) if self.rho is None else self.rho
+        rho = float(problem.at(best.state).curvature().max()) if self.rho is None else self.rho
         oracle = Regularised(problem, rho)
         for _ in range(self.searches):
             target = (low + high) / 2

@@ -80,6 +80,22 @@ def test_order_of_rows_and_units_of_time_do_not_matter(seed):
     assert math.isclose(first.value(w), shifted.value(w), rel_tol=1e-9)
 
 
+@given(seeds, st.sampled_from([1.0, 10.0]))
+def test_rounding_bounds_the_difference_to_long_doubles(seed, size):
+    X, time, event, s = survival(seed)
+    problem, w = Cox(X, time, event, 0.2, s), size * np.random.default_rng(seed).standard_normal(4)
+    A, z = X.astype(np.longdouble), X.astype(np.longdouble) @ w
+    value, gradient = np.longdouble(0.1) * (w @ w), np.longdouble(0.2) * w
+    for i in np.flatnonzero(event):
+        at_risk = time >= time[i]
+        chance = s[at_risk] * np.exp(z[at_risk] - z[at_risk].max())
+        value += s[i] * (np.log(chance.sum()) + z[at_risk].max() - z[i]) / s.sum()
+        gradient = gradient + s[i] / s.sum() * (chance / chance.sum() @ A[at_risk] - A[i])
+    doubt, doubts = problem.rounding(w)
+    assert abs(problem.value(w) - value) <= doubt < 1e-10 * (1 + abs(float(value)))
+    assert (np.abs(problem.gradient(w) - gradient) <= doubts).all()
+
+
 def test_large_coefficients_overflow_nothing():
     X, time, event, s = survival(0)
     problem = Cox(X, time, event, 0.0, s)

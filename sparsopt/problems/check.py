@@ -65,7 +65,7 @@ def check_problem(problem: Any, seed: int = 0) -> Report:
     worse than random points there. Capabilities that a problem does not have are left out. Raises nothing: an
     exception becomes a line that failed. Costs about 200 evaluations of f.
     """
-    checks: list[Callable[[_Probe], Iterator[Line]]] = [_slopes, _convex, _hessian, _bounds, _minimiser]
+    checks: list[Callable[[_Probe], Iterator[Line]]] = [_slopes, _floor, _convex, _hessian, _bounds, _minimiser]
     lines: list[Line] = []
     try:
         probe = _Probe(problem, seed)
@@ -161,6 +161,14 @@ def _slopes(probe: _Probe) -> Iterator[Line]:
     yield Line("value and gradient agree", found, "2.00 +- 0.05", abs(worst - 2) <= 0.05)
 
 
+def _floor(probe: _Probe) -> Iterator[Line]:
+    """What f never goes below."""
+    floor = float(probe.f.floor()) if hasattr(probe.f, "floor") else -np.inf
+    if np.isfinite(floor):
+        least = min(float(probe.f.value(probe.point(number))) for number in range(DIRECTIONS))
+        yield Line("floor() is below f", f"f = {least:.4g}", f">= {floor:.4g}", least >= floor)
+
+
 def _convex(probe: _Probe) -> Iterator[Line]:
     """f(y) >= f(x) + g'(y - x) at random pairs."""
     worst = np.inf
@@ -187,6 +195,15 @@ def _hessian(probe: _Probe) -> Iterator[Line]:
             errors.append(float(np.linalg.norm(change / (2 * t * probe.scale) - product)))
         worst = max(worst, min(errors) / (float(np.linalg.norm(product)) + 1e-300))
     limit = max(1e-6, probe.eps**0.5)
+    if hasattr(probe.f, "hessian"):
+        v = probe.random(20).astype(probe.dtype)
+        product = np.asarray(probe.f.hessian_product(probe.x, v), dtype=np.float64)
+        error = float(np.linalg.norm(probe.f.hessian(probe.x) @ v - product)) / (
+            float(np.linalg.norm(product)) + 1e-300
+        )
+        yield Line(
+            "hessian() is that of the products", f"relative error {error:.2g}", f"<= {limit:.1g}", error <= limit
+        )
     yield Line("hessian_product", f"relative error {worst:.2g}", f"<= {limit:.1g}", worst <= limit)
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,7 @@ class Cox(LinearModel):
         self.last = np.flatnonzero(weight > 0)
         raw = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)[self.order]
         self.weight, self.logs = weight[self.last], np.where(raw > 0, np.log(np.where(raw > 0, raw, 1.0)), -np.inf)
+        self.spread = float(np.abs(self.logs[raw > 0]).max())  # of the logarithms of weights
         later = np.zeros(X.shape[0])
         later[self.last] = self.weight
         self.exposure = _back(np.cumsum(later[::-1])[::-1], self.order)  # the weight of events that see a row at risk
@@ -97,6 +99,18 @@ class Cox(LinearModel):
         seen = self.counts > 0
         least = float(self.counts[seen] @ self.logs[seen])
         return least - 1e-12 * float(self.counts[seen] @ np.abs(self.logs[seen]))
+
+    def rounding(self, x: Array) -> tuple[float, Array]:
+        """With |a_ij| <= A_j for rows of weight, z is off by at most e = eps (4 n + 2 k + 40) (2 + log n + 2 |x|'A).
+
+        Logarithms of sums and z_i change by no more than z does, and chances by a share of 2 e.
+        """
+        share, n = self.design.shares, self.design.n
+        largest = np.sqrt(self.design.second / share[share > 0].min())
+        unit = float(np.finfo(self.dtype).eps) * (4 * n + 2 * np.count_nonzero(x) + 40)
+        slip = unit * (2.0 + math.log(n) + 2 * float(np.abs(x) @ largest) + self.spread)
+        penalty = 4 * unit * self.ridge * float(x @ x)
+        return 4 * slip + penalty, 8 * slip * largest + 4 * unit * self.ridge * np.abs(x)
 
     def curvature(self) -> Array:
         """The variance of x_j among those at risk is at most range_j^2 / 4, and at most half the sum of squares."""
