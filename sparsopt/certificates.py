@@ -105,7 +105,7 @@ class Certificates:
 
     def _closes(self, bound: float) -> bool:
         """Whether nothing but rounding is between this bound and f(x)."""
-        return self.value - bound <= TOLERANCE * max(abs(self.value), abs(self._value_at_zero))
+        return bool(self.value - bound <= TOLERANCE * max(abs(self.value), abs(self._value_at_zero)))
 
     @cached_property
     def standing(self) -> Standing:

@@ -17,6 +17,7 @@ what to do about it.
 from __future__ import annotations
 
 import csv
+import importlib
 import math
 import zipfile
 from collections.abc import Callable, Sequence
@@ -118,12 +119,12 @@ def _column(name: str, cells: Sequence[Any]) -> Column:
 
 def _parquet(path: Path) -> list[Column]:
     try:
-        from pyarrow import parquet
+        parquet = importlib.import_module("pyarrow.parquet")
     except ImportError:
         hint = "pip install pyarrow, or save the table as CSV"
         raise MissingCapability(f"{path.name}: Parquet files need pyarrow, which is not installed; {hint}") from None
     try:
-        table: Any = parquet.read_table(path)
+        table = parquet.read_table(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from None
     return [_column(name, table.column(name).to_pylist()) for name in table.column_names]
@@ -237,11 +238,11 @@ def _npz(path: Path, target: str) -> Table:
         from scipy import sparse
 
         kind = sparse.csc_array if arrays.get("format", b"csr") == b"csc" else sparse.csr_array
-        arrays["X"] = kind((arrays["data"], arrays["indices"], arrays["indptr"]), shape=tuple(arrays["shape"]))
+        arrays["X"] = kind((arrays["data"], arrays["indices"], arrays["indptr"]), shape=arrays["shape"])
     for name in ("X", target):
         if name not in arrays:
             raise InvalidInput(f"{path.name}: no array '{name}'; the arrays are {', '.join(arrays) or 'none'}")
-    X = arrays["X"]
+    X: Any = arrays["X"]
     columns = X.shape[1] if X.ndim == 2 else 0
     names = [str(name) for name in arrays.get("names", [f"X[{j}]" for j in range(columns)])]
     if len(names) != columns:
@@ -281,7 +282,7 @@ def _noted(table: Table) -> Table:
     X = table.X
     if hasattr(X, "tocsc") or X.ndim != 2 or X.dtype.kind not in "fiub" or not X.size:
         return table
-    constant, first = (X[:1] == X).all(axis=0), {}
+    constant, first = (X[:1] == X).all(axis=0), dict[bytes, int]()
     origin = [first.setdefault(X[:, j].tobytes(), j) for j in range(X.shape[1])]
     again = [j for j, earlier in enumerate(origin) if earlier != j and not constant[j]]
     notes, names = list(table.notes), table.names

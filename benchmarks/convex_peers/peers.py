@@ -10,6 +10,7 @@ True
 
 from __future__ import annotations
 
+# pyright: reportMissingImports=false
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -73,18 +73,23 @@ def _line(here: Sequence[Record], problem: str, method: str) -> Line:
     own = [r for r in here if r.get("method") == method]
     done = [r for r in own if "value" in r]
     if not done:
-        nothing = [math.nan] * 3
-        return Line(problem, method, math.nan, math.inf, 0, len(own), *nothing, math.nan, math.nan, own[0]["failure"])
+        nan = math.nan
+        return Line(problem, method, nan, math.inf, 0, len(own), nan, nan, nan, nan, nan, own[0]["failure"])
     low, auto = _lowest(here), {r["seed"]: r["seconds"] for r in here if r.get("method") == REFERENCE and "value" in r}
     excess = [r["value"] / low[r["seed"]] - 1 for r in done]
     ratios = [r["seconds"] / auto[r["seed"]] for r in done if r["seed"] in auto]
     return Line(
-        *(problem, method, done[0]["value"], 100 * statistics.median(excess), sum(e <= EQUAL for e in excess)),
-        len(own),
-        statistics.fmean(_f1(r) for r in done),
-        *(statistics.median(r["seconds"] for r in done), statistics.median(ratios or [math.nan])),
-        statistics.median(r["seconds"] / r["floor"] for r in done),
-        statistics.median(r["memory"] for r in done),
+        problem,
+        method,
+        objective=done[0]["value"],
+        excess=100 * statistics.median(excess),
+        best=sum(e <= EQUAL for e in excess),
+        seeds=len(own),
+        f1=statistics.fmean(_f1(r) for r in done),
+        seconds=statistics.median(r["seconds"] for r in done),
+        times=statistics.median(ratios or [math.nan]),
+        floors=statistics.median(r["seconds"] / r["floor"] for r in done),
+        memory=statistics.median(r["memory"] for r in done),
     )
 
 

@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dger as _rank_one
+from scipy.linalg import blas
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 DEPENDENT = 1e-7  # a coordinate whose Schur complement is below this share of h_j counts as dependent on S
+BLAS: Any = blas
 REBUILD = 40  # sweeps after which rounding is cleared by building the tableau anew
 
 
@@ -63,7 +64,7 @@ class Tableau:
         T = self.T
         column = T[:, j].copy()
         pivot = column[j]
-        _rank_one(-1.0 / pivot, column, column, a=T.T, overwrite_a=True)  # in place; T is symmetric
+        BLAS.dger(-1.0 / pivot, column, column, a=T.T, overwrite_a=True)  # in place; T is symmetric
         T[:, j] = T[j] = column / abs(pivot)
         T[j, j] = -1.0 / pivot
 
