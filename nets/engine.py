@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nets import seeds
+from nets import ranks, seeds
 from nets.gates import Gate
 from nets.recipe import Recipe
 from nets.weights import Weights
@@ -99,20 +99,21 @@ class Engine:
         self.model.train()
         with _own_generator(self.device):
             for step in range(steps):
-                inputs, targets = batches.at(state.cost + step)
-                _seed(self.device, state.seed, state.cost + step)
+                batch = ranks.share(batches.at(state.cost + step))
+                _seed(self.device, state.seed, state.cost + step, *ranks.position())
                 gate.weights(v, c, visible)
                 gradient.zero_()
-                self._loss(recipe, inputs, targets).backward()
+                self._backward(recipe, *batch)
                 while gate.look_again(gradient, self.theta.detach(), c, visible):
                     with self._same_buffers():
-                        self._loss(recipe, inputs, targets).backward()
+                        self._backward(recipe, *batch)
                 gate.gradient(gradient[: self.n], v, c)
                 group["lr"] = rate = recipe.rate(state.clock + step, total)
                 optimiser.step()
                 gate.settle(v, c, rate)
                 if frozen is not None:
                     rest.copy_(frozen)  # weight decay moves even what has no gradient
+        ranks.average_memories(self.weights.constants(self.model).values())
         others = {name: a for name, a in state.slots.items() if not name.startswith((MOMENTUM, BUFFER))}
         slots = {**others, **self.contents(), **self._optimiser_slots(recipe, optimiser)}
         state = state.but(slots=slots, clock=state.clock + steps, cost=state.cost + steps)
@@ -134,6 +135,11 @@ class Engine:
             return v
         self._attach(spare)
         return spare
+
+    def _backward(self, recipe: Recipe, inputs: Tensor, targets: Tensor) -> None:
+        """Adds the gradient of the batch, over all processes that share it."""
+        self._loss(recipe, inputs, targets).backward()
+        ranks.average(self.slope)
 
     def _loss(self, recipe: Recipe, inputs: Tensor, targets: Tensor) -> Tensor:
         if recipe.memory == "channels_last" and inputs.dim() == 4:

@@ -19,7 +19,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from nets import checkpoint
+from nets import checkpoint, ranks
 from nets.outcome import Outcome
 from nets.training import Network
 from sparsopt.errors import CheckpointError
@@ -40,23 +40,26 @@ class Folder:
         self.path, self.owner = path, hashlib.sha256(text.encode()).hexdigest()[:16]
         self.checkpoint = path / "checkpoint.pt"
         known = path / "run.json"
-        if known.exists():
-            _compare(known, configuration)
-        else:
+        if not known.exists() and ranks.rank() == 0:
             _write(known, text)
-        for left_by_a_killed_process in path.glob(".*.partial"):
+        ranks.together()
+        _compare(known, configuration)
+        for left_by_a_killed_process in path.glob(".*.partial") if ranks.rank() == 0 else ():
             with contextlib.suppress(OSError):
                 left_by_a_killed_process.unlink()
 
     def resume(self, device: torch.device) -> checkpoint.Saved | None:
-        return checkpoint.load(self.checkpoint, self.owner, device) if self.checkpoint.exists() else None
+        found = checkpoint.load(self.checkpoint, self.owner, device) if self.checkpoint.exists() else None
+        ranks.together()  # before anyone writes another
+        return found
 
     def keep(self, saved: checkpoint.Saved) -> None:
-        checkpoint.save(self.checkpoint, saved, self.owner)
+        if ranks.rank() == 0:
+            checkpoint.save(self.checkpoint, saved, self.owner)
 
     def finish(self, outcome: Outcome) -> None:
         """The model, then the result. What is there already is the same and stays, so an archive may be read-only."""
-        if (self.path / "result.json").exists():
+        if ranks.rank() or (self.path / "result.json").exists():
             return
         content = {"model": outcome.model.state_dict(), "masks": dict(outcome.masks)}
         checkpoint.write_atomically(self.path / "model.pt", lambda file: checkpoint.dump(content, file))
@@ -81,6 +84,7 @@ def configuration(network: Network, method: Method, seed: int, evaluate_every: i
         "device": network.device.type,
         "engine": network.engine_name,
         "threads": torch.get_num_threads(),
+        "processes": ranks.count(),
         "torch": torch.__version__,
     }
     return {name: ADDRESS.sub("", part) if isinstance(part, str) else part for name, part in parts.items()}

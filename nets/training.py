@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nets import probes, seeds
+from nets import probes, ranks, seeds
 from nets.data import Batches, DataSet
 from nets.engine import BUFFER, Engine
 from nets.gates import Gate, Masked
@@ -70,7 +70,7 @@ class Network:
         self.chunk, self.batches = chunk, batches
         self._engine: Engine | None = None
         self._sparse: SparseEngine | None = None
-        self.sparse_below = threshold(engine, self.engine, recipe)
+        self.sparse_below = threshold(engine, lambda: Engine(self.template, self.weights, self.device), recipe)
         self.engine_name = f"auto:{self.sparse_below:g}" if engine.startswith("auto") else engine
         self._batches: dict[tuple[int, int], Any] = {}
         self.probed = probes.Memory()
@@ -152,7 +152,7 @@ class Network:
     def _engine_for(self, state: State, recipe: Recipe, gate: Gate) -> Engine | SparseEngine:
         """Which engine trains a phase: one with few enough weights goes to the sparse one, if that can train it."""
         few = sp.count(state.support) <= self.sparse_below * self.layout.n
-        if not (few and trains(recipe, gate)):
+        if not (few and trains(recipe, gate)) or ranks.count() > 1:
             return self.engine
         if self._sparse is None:
             self._sparse = SparseEngine(self.engine)

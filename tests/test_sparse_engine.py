@@ -183,13 +183,17 @@ def test_what_it_cannot_train_goes_to_the_dense_engine() -> None:
 
 def test_engines_have_names() -> None:
     world = worlds(perceptron(SIZE, 8, blobs().classes), HEAVY)[0]
-    assert threshold("dense", world.engine, HEAVY) < 0 and threshold("sparse", world.engine, HEAVY) == 1.0
-    assert threshold("auto:0.25", world.engine, HEAVY) == 0.25
+
+    def build() -> Any:
+        return world.engine
+
+    assert threshold("dense", build, HEAVY) < 0 and threshold("sparse", build, HEAVY) == 1.0
+    assert threshold("auto:0.25", build, HEAVY) == 0.25
     with pytest.raises(InvalidInput, match="known are dense, sparse, auto"):
-        threshold("fast", world.engine, HEAVY)
+        threshold("fast", build, HEAVY)
     convolutions = Network(nets.models.build("conv-2", (1, 8, 8)), nets.data.load("digits"))
     assert "something else" in available(convolutions.template, torch.device("cpu"), torch.float32)
-    assert threshold("auto", convolutions.engine, HEAVY) < 0
+    assert threshold("auto", lambda: convolutions.engine, HEAVY) < 0
     with pytest.raises(MissingCapability, match="linear layers with ReLU"):
         Network(nets.models.build("conv-2", (1, 8, 8)), nets.data.load("digits"), engine="sparse")
     assert "float32" in available(world.template, torch.device("cpu"), torch.float64)

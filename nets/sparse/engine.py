@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,22 +55,23 @@ def trains(recipe: Recipe, gate: Gate) -> bool:
     return gate == Masked() and isinstance(recipe.optimiser, SGD) and recipe.precision == "float32"
 
 
-def threshold(engine: str, dense: Engine, recipe: Recipe) -> float:
+def threshold(engine: str, build: Callable[[], Engine], recipe: Recipe) -> float:
     """The density up to which phases go to the sparse engine: of "dense", "sparse", "auto", or "auto:0.43" as measured.
 
     Raises InvalidInput for another name, MissingCapability where "sparse" is asked for and cannot be had; "auto" is
-    then "dense".
+    then "dense". `build` makes an engine to look at and measure with; it is not kept.
     """
     name, _, measured = engine.partition(":")
     if name not in ("dense", "sparse", "auto"):
         raise InvalidInput(f"engine = {engine!r}: known are dense, sparse, auto")
-    reason = "" if name == "dense" else available(dense.model, dense.device, dense.theta.dtype)
+    if name == "dense":
+        return -1.0
+    dense = build()
+    reason = available(dense.model, dense.device, dense.theta.dtype)
     if name == "sparse" and reason:
         raise MissingCapability(f"engine 'sparse' cannot train this network: {reason}; give engine='dense'")
-    if name == "dense" or reason:
-        return -1.0
-    if name == "sparse":
-        return 1.0
+    if reason or name == "sparse":
+        return -1.0 if reason else 1.0
     return float(measured) if measured else round(crossing(dense, recipe), 2)
 
 
