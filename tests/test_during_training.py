@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ from nets.gates import (
     TopProducts,
 )
 from nets.moves import CosineShare, Redistribute, SwapShare, shared_out
-from nets.recipe import SGD, Constant, Recipe
+from nets.recipe import SGD, Constant, Cosine, Recipe
 from nets.training import Network, Train
 from nets.weights import BatchNormScales
 from sparsopt import catalogue as convex
@@ -44,7 +45,7 @@ from sparsopt.moves import Everything, Keep, Magnitude, Stay
 from sparsopt.result import Status
 from sparsopt.schedules import Uniform
 from sparsopt.state import Layout, State
-from tests.networks import ADAM, MOMENTUM, blobs, module, network, plan_of, rebuilt, states
+from tests.networks import ADAM, MOMENTUM, blobs, difference, module, network, plan_of, rebuilt, states
 
 STEPS = 15
 HEAVY = Recipe(0.05, Constant(), SGD(0.9, weight_decay=1e-2), batch=16, name="heavy")
@@ -126,6 +127,42 @@ def test_gsm_is_its_equation() -> None:
     agree(world, after(dense(TopProducts(k)), world), model)
 
 
+def test_gsm_starts_over_from_a_trained_network() -> None:
+    """Two trainings, each with its own momentum and a learning rate from the start; then the k largest |w|."""
+    recipe = dataclasses.replace(HEAVY, schedule=Cosine())
+    world, T = network("residual", recipe), 20
+    plan = Plan(world.layout, 40, T, recipe)
+    sparse: Any = METHODS["gsm"](plan).stages[2].phases[0].fit
+    model, data = copy.deepcopy(world.template), batches(world, recipe, 2 * T)
+    model.train()
+    inside = prunable(world, model)
+    for fit, k in ((plan.train(T), plan.n), (sparse, plan.k)):
+        sgd = fit.recipe.optimiser
+        optimiser = torch.optim.SGD(model.parameters(), 1.0, sgd.momentum, weight_decay=sgd.weight_decay)
+        for t in range(T):
+            optimiser.param_groups[0]["lr"] = fit.recipe.learning_rate * Cosine()(t / T)
+            optimiser.zero_grad()
+            inputs, targets = next(data)
+            cross_entropy(model(inputs), targets).backward()
+            B = world.weights.blocks(largest(flat((p * p.grad).abs() for p in inside.values()), k))
+            for name, mask in B:
+                inside[name].grad *= mask
+            optimiser.step()
+    for name, mask in world.weights.blocks(largest(flat(inside.values()).abs(), plan.k)):
+        inside[name].data *= mask
+    agree(world, after(METHODS["gsm"](plan), world), model, 1e-5)
+
+
+def test_gsm_rewind_trains_its_mask_from_the_first_weights() -> None:
+    world = network("residual", HEAVY)
+    plan = Plan(world.layout, 40, 20, HEAVY)
+    found, start = after(METHODS["gsm"](plan), world), world.start(0)
+    result, seen = states(METHODS["gsm-rewind"](plan), world)
+    assert torch.equal(result.support, found.support)
+    (rewound,) = [state for state in seen if (state.stage, state.phase) == (4, 1)]
+    assert torch.equal(rewound.x, start.x * found.support) and rewound.clock == 0
+
+
 def test_gsm_lets_no_more_than_k_gradients_through_even_where_products_tie() -> None:
     g, v = torch.ones(10), torch.ones(10)
     TopProducts(4).gradient(g, v, None)
@@ -180,6 +217,15 @@ def test_cram_without_ascent_and_cut_is_sgd() -> None:
     same = after(dense(CompressionAware(world.layout.n, radius=0.0, dense=0.0)), world)
     assert torch.equal(same.x, sgd.x) and all(torch.equal(same.slots[name], a) for name, a in sgd.slots.items())
     assert not torch.equal(after(dense(CompressionAware(5)), world).x, sgd.x)
+
+
+def test_after_the_cut_cram_corrects_the_statistics_of_batch_norm_and_nothing_else() -> None:
+    world = network("residual", HEAVY)
+    _, seen = states(METHODS["cram"](Plan(world.layout, 40, 60, HEAVY)), world)
+    trained, last = seen[-2], seen[-1]
+    assert last.cost - trained.cost == 3 and torch.equal(last.x, trained.x * last.support)
+    assert torch.equal(last.slots["rest"], trained.slots["rest"])
+    assert not torch.equal(last.slots["buffer.norm.running_var"], trained.slots["buffer.norm.running_var"])
 
 
 def test_str_is_its_equation() -> None:
@@ -519,6 +565,14 @@ def test_early_bird_is_the_authors_loop_on_channels(name: str, tolerance: float)
     agree(world, result.state, model, 1e-5)
 
 
+def test_the_tolerance_is_of_what_masks_can_differ_in() -> None:
+    """Two masks of 5 % differ in at most 10 % of n: a tolerance of 0.1 n would end the search at once."""
+    layout = Layout.single(1000)
+    for k, tolerance in ((50, 0.01), (300, 0.06), (500, 0.1), (700, 0.1)):
+        judge: Any = early_bird(Plan(layout, k, 400)).stages[0].judge
+        assert judge == SupportStable(4, pytest.approx(tolerance))
+
+
 def test_an_early_bird_that_any_mask_pleases_is_dense_training_cut_once() -> None:
     """tolerance 1: as soon as there are masks to compare with, the training goes on on the newest."""
     world = network("residual", HEAVY)
@@ -559,6 +613,25 @@ def test_lasso_is_the_subgradient_of_the_l1_norm() -> None:
 def test_a_gates_repr_is_python(gate: Gate) -> None:
     names = {type(g).__name__: type(g) for g in GATES}
     assert eval(repr(gate), {**names, "Layout": Layout}) == gate
+
+
+@pytest.mark.parametrize("recipe", [HEAVY, ADAM], ids=["momentum", "adam"])
+@pytest.mark.parametrize("gate", range(len(GATES)), ids=[type(gate).__name__ for gate in GATES])
+def test_a_fit_that_is_interrupted_goes_on_as_if_it_had_not_been(gate: int, recipe: Recipe) -> None:
+    """All that a gate gathers is in the state: bit for bit, from every chunk, in a world that is new each time."""
+    whole = network("residual", recipe)
+    n, layout = whole.layout.n, whole.layout
+    through = (
+        Averaging(), Exploring(tuple(uniform(whole, n // 2)), layout, 0.1), TopProducts(n // 4),
+        CompressionAware(n // 4), SoftThreshold(layout, -3.0, 0.1), Lasso(0.1),
+    )[gate]  # fmt: skip
+    method = Method("m", (Stage((Phase(Keep(n // 3), Train(13, recipe, through)),), rounds=2),))
+    expected = after(method, whole)
+    _, seen = states(method, network("residual", recipe, chunk=4))
+    assert len(seen) == 8
+    for state in seen:
+        again = run(method, network("residual", recipe, chunk=3), state).state
+        assert difference(again, expected) == ""
 
 
 @pytest.mark.parametrize("method", ["granet", "snfs", "top-kast", "early-bird", "gsm", "cram", "str"])

@@ -45,7 +45,7 @@ def gsm(plan: Plan, shrink: float = 8.0, momentum: float = 0.99, learning_rate: 
     recipe = dataclasses.replace(base, optimiser=SGD(momentum, weight_decay=decay))
     sparse = Train(plan.steps, recipe, TopProducts(plan.k), total=plan.steps)
     stages = (
-        Stage((Phase(Everything(), Remember("early")), Phase(Stay(), plan.train(plan.steps)))),
+        Stage((Phase(Everything(), plan.train(plan.steps)),)),
         Stage((Phase(Stay(), Clock(0)), Phase(Stay(), FreshOptimiser()))),
         convex.hard_thresholding(plan.k, sparse, Restrict(), rounds=1),
     )
@@ -54,8 +54,10 @@ def gsm(plan: Plan, shrink: float = 8.0, momentum: float = 0.99, learning_rate: 
 
 def gsm_rewind(plan: Plan) -> Method:
     """Lottery tickets found by GSM: its mask on the initial weights, trained once more. Cost: 3 trainings."""
+    remember = Stage((Phase(Everything(), Remember("early")),))
     again = Stage((Phase(Stay(), Rewind("early")), Phase(Stay(), plan.train(plan.steps))))
-    return dataclasses.replace(gsm(plan) + Method("again", (again,)), name="gsm-rewind")
+    found = gsm(plan)
+    return Method("gsm-rewind", (remember, *found.stages, again), found.source)
 
 
 def cram(plan: Plan, radius: float = 0.05, dense: float = 1.0, calibration: int = 16) -> Method:
