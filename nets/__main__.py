@@ -3,8 +3,10 @@
     python -m nets methods
     python -m nets prune --data mnist --model lenet-300-100 --method imp --sparsity 0.9 --epochs 2 --out runs/imp
     python -m nets prune --data mnist --method imp --set early=500 rounds=8
+    python -m nets prune --recipe lth-lenet-300-100 --method imp-layerwise+reinit --sparsity 0.96
     python -m nets train --data digits --epochs 20
     python -m nets export runs/imp
+    torchrun --standalone --nproc-per-node 2 -m nets prune --model resnet-56 --data cifar10 --out runs/big
     python -m nets strong-ticket --help
 
 With `--out` a run that was interrupted or killed continues by the same command, and a finished one prints its result
@@ -14,38 +16,38 @@ again. Errors are one line and exit code 2; Ctrl-C is one line and 130.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import nets
+from nets import ranks
 from nets.export.command import Export
-from nets.recipe import SGD, Adam, Cosine, Recipe
+from nets.recipes import RECIPES, Published
 from nets.strong_tickets.command import StrongTicket
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput, SparsoptError
+from sparsopt.names import lookup
 from sparsopt.result import Trace
 from sparsopt.state import State
-
-RECIPES = {
-    "adam": Recipe(1e-3, Cosine(), Adam(), batch=64, name="adam-cosine"),
-    "sgd": Recipe(0.1, optimiser=SGD(0.9, weight_decay=1e-4), batch=128, name="sgd-milestones"),
-}
 
 
 @dataclass(frozen=True)
 class Train:
     """Train a network on all its weights: what pruning is measured against."""
 
-    data: str = "digits"
-    """digits, mnist, fashion or cifar10"""
-    model: str = "lenet-300-100"
-    """a name of `python -m nets methods`"""
-    epochs: float = 20
-    """length of one training"""
+    data: str | None = None
+    """digits, mnist, fashion or cifar10; default: the recipe's"""
+    model: str | None = None
+    """a name of `python -m nets methods`; default: the recipe's"""
+    epochs: float | None = None
+    """length of one training; default: the recipe's"""
+    validation: float = 0.0
+    """share of the training split to hold out and measure on, to choose settings; 0: measure on the test split"""
     seed: int = 0
     """of first weights, order of samples, and all that is random"""
     out: Path | None = None
@@ -54,8 +56,8 @@ class Train:
     """cpu or cuda"""
     engine: str = "dense"
     """dense; sparse or auto: phases with few weights cost less (perceptrons on the CPU), other last digits"""
-    recipe: Literal["adam", "sgd"] = "adam"
-    """Adam at 0.001 with a cosine schedule and batches of 64; or SGD at 0.1 with momentum, two milestones, and 128"""
+    recipe: str = "adam"
+    """adam (0.001, cosine schedule, batches of 64), sgd (0.1, momentum, two milestones, 128), or that of a paper"""
     learning_rate: float | None = None
     """instead of the recipe's"""
     batch: int | None = None
@@ -67,33 +69,34 @@ class Train:
         self._prune("dense", 0.0, None)
 
     def _prune(
-        self, method: str, sparsity: float, budget: int | None, settings: Mapping[str, Any] | None = None
+        self, method: str | None, sparsity: float, budget: int | None, settings: Mapping[str, Any] | None = None
     ) -> None:
-        data = nets.data.load(self.data)
+        paper = self._recipe()
+        data = nets.data.load(self.data or paper.data)
+        data = data.validation(self.validation, seed=0) if self.validation else data
         with _progress() as progress:
             outcome = nets.prune(
-                lambda seed: nets.models.build(self.model, data.inputs, data.classes, seed), data, method, sparsity,
-                self._recipe(), self.seed, self.out, epochs=self.epochs, budget=budget, settings=settings,
-                device=self.device,
-                engine=self.engine, progress=progress, save_every=self.save_every,
+                self.model or paper.model, data, method, sparsity, paper, self.seed, self.out, epochs=self.epochs,
+                budget=budget, settings=settings, device=self.device, engine=self.engine, progress=progress,
+                save_every=self.save_every,
             )  # fmt: skip
         print(outcome)
         for name, density in outcome.densities.items():
             print(f"{'':<10} {density:8.4f} of {name}")
 
-    def _recipe(self) -> Recipe:
-        base = RECIPES[self.recipe]
-        rate = base.learning_rate if self.learning_rate is None else self.learning_rate
-        batch = base.batch if self.batch is None else self.batch
-        return Recipe(rate, base.schedule, base.optimiser, batch, name=base.name)
+    def _recipe(self) -> Published:
+        paper = lookup(RECIPES, self.recipe, "recipe")
+        given = {"learning_rate": self.learning_rate, "batch": self.batch}
+        changes = {name: value for name, value in given.items() if value is not None}
+        return dataclasses.replace(paper, recipe=dataclasses.replace(paper.recipe, **changes))
 
 
 @dataclass(frozen=True)
 class Prune(Train):
     """Prune a network to a sparsity that is met exactly."""
 
-    method: str = "imp"
-    """a name of `python -m nets methods`"""
+    method: str | None = None
+    """a name of `python -m nets methods`, also with a control: imp+reinit; default: the recipe's, else imp"""
     sparsity: float = 0.9
     """fraction of the prunable weights to remove, 0 or more and below 1"""
     budget: int | None = None
@@ -118,12 +121,15 @@ def _setting(text: str) -> tuple[str, Any]:
 
 @dataclass(frozen=True)
 class Methods:
-    """List methods, models and data sets."""
+    """List methods, controls, models, data sets and recipes."""
 
     def __call__(self) -> None:
         for name, text in nets.methods().items():
             print(f"{name:<20} {text}")
-        print(f"\nmodels: {', '.join(nets.models.names())}\ndata:   {', '.join(nets.data.names())}")
+        print(f"\ncontrols: {', '.join('+' + name for name in nets.controls.CONTROLS)}")
+        print(f"models:   {', '.join(nets.models.names())}\ndata:     {', '.join(nets.data.names())}\n")
+        for name, paper in RECIPES.items():
+            print(f"--recipe {name:<24} {paper}")
 
 
 @contextmanager
@@ -152,7 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = Methods | Train | Prune | Export | StrongTicket
     command: Any = tyro.cli(commands, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
     try:
-        command()
+        with ranks.joined(getattr(command, "device", "cpu")), redirect_stdout(None if ranks.rank() else sys.stdout):
+            command()
     except SparsoptError as error:
         print(f"nets: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

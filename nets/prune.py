@@ -27,18 +27,21 @@ from nets.data import DataSet, from_arrays
 from nets.folder import Folder, configuration, engine_of
 from nets.models import Named
 from nets.outcome import Outcome, outcome_of
-from nets.recipe import Adam, Cosine, Recipe
+from nets.recipe import Recipe
+from nets.recipes import RECIPES, Published
 from nets.training import Network
-from nets.weights import ConvolutionsAndLinear, Rule
+from nets.weights import Rule
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput, NotFinite
 from sparsopt.method import Method, run
+from sparsopt.names import lookup
 from sparsopt.result import Result, Status, Trace
 from sparsopt.state import State
 
 __all__ = ["DEFAULT", "Outcome", "prune"]
 
-DEFAULT = Recipe(learning_rate=1e-3, schedule=Cosine(), optimiser=Adam(), batch=64, name="adam-cosine")
+OWN = RECIPES["adam"]
+DEFAULT = OWN.recipe
 
 Progress = Callable[[State, Trace], None]
 Entry = Callable[[Plan], Method]
@@ -47,16 +50,16 @@ Entry = Callable[[Plan], Method]
 def prune(
     model: str | nn.Module | Callable[[int], nn.Module],
     data: DataSet | tuple[Any, Any],
-    method: str | Method | Entry = "imp",
+    method: str | Method | Entry | None = None,
     sparsity: float = 0.9,
-    recipe: Recipe | None = None,
+    recipe: Recipe | Published | str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     *,
-    epochs: float = 20,
+    epochs: float | None = None,
     budget: int | None = None,
     settings: Mapping[str, Any] | None = None,
-    prunable: Rule = ConvolutionsAndLinear(),
+    prunable: Rule | None = None,
     device: str = "cpu",
     engine: str = "dense",
     progress: Progress | None = None,
@@ -71,11 +74,12 @@ def prune(
     data            a nets.data.DataSet, or (X, y) arrays
     method          a name of `nets.methods()`, with the name of a control behind it if wanted ("imp+reinit"; see
                     `nets.controls`), an entry (Plan -> Method), or a Method (which brings its own counts and lengths:
-                    sparsity, epochs and budget do not change it)
+                    sparsity, epochs and budget do not change it); default imp
     sparsity        fraction of the prunable weights to remove, 0 <= sparsity < 1; met exactly
-    recipe          how one trains; default Adam with a cosine schedule
+    recipe          how one trains; default Adam with a cosine schedule. A name of `nets.recipes.RECIPES` is how a paper
+                    did, and sets the defaults of method, settings, epochs and prunable too
     out             folder for checkpoints and results; the same call resumes
-    epochs          length of one training; methods that train several times cost several of them
+    epochs          length of one training, default 20; methods that train several times cost several of them
     budget          instead: training steps in all, shared out by the method
     settings        parameters of the method's entry by name, such as {"early": 500} for imp; its docstring has them
     engine          "dense"; "sparse" or "auto" (`nets.sparse`): phases with few weights cost what these weights cost;
@@ -89,7 +93,13 @@ def prune(
     Raises InvalidInput for arguments that cannot be met, NotFinite if training diverges, CheckpointError for a folder
     that belongs to another run or cannot be written. After Ctrl-C the folder holds all steps up to the last chunk.
     """
-    recipe = DEFAULT if recipe is None else recipe
+    paper = _published(recipe)
+    method = paper.method if method is None else method
+    if isinstance(method, str) and method.split("+")[0] == paper.method:
+        settings = {**paper.settings, **(settings or {})}
+    recipe = paper.recipe
+    epochs = paper.epochs if epochs is None else epochs
+    prunable = paper.prunable if prunable is None else prunable
     dataset = data if isinstance(data, DataSet) else from_arrays(*data)
     engine = engine if out is None else engine_of(Path(out), engine)
     how: dict[str, Any] = {"prunable": prunable, "recipe": recipe, "device": device, "chunk": max(1, chunk)}
@@ -117,6 +127,13 @@ def prune(
 
 
 # ---- what is asked for ---------------------------------------------------------------------------------------------
+
+
+def _published(recipe: Recipe | Published | str | None) -> Published:
+    """A recipe with all that goes with it; a bare one gets what the default has."""
+    if isinstance(recipe, Recipe):
+        return dataclasses.replace(OWN, recipe=recipe)
+    return lookup(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe or OWN
 
 
 def _plan(network: Network, sparsity: float, epochs: float, recipe: Recipe) -> Plan:

@@ -65,6 +65,11 @@ def test_train_is_dense(capsys: pytest.CaptureFixture[str]) -> None:
         (["--data", "digit"], "nets: unknown data set 'digit'"),
         (["--device", "warp"], "nets: device 'warp' cannot be used here"),
         (["--learning-rate", "-1"], "nets: learning_rate = -1.0: give a finite number"),
+        (["--recipe", "lion"], "nets: unknown recipe 'lion'; known are adam, sgd, lth-lenet-300-100"),
+        (["--recipe", "lth-lenet"], "nets: unknown recipe 'lth-lenet'; did you mean lth-lenet-300-100"),
+        (["--method", "imp+reinitt"], "nets: unknown control 'reinitt'; did you mean reinit"),
+        (["--method", "dense+inverted"], "nets: 'dense' ranks weights by no score"),
+        (["--validation", "2"], "nets: fraction=2.0 of 1297 training samples holds 2594 out"),
         (["--recipe", "sgd", "--learning-rate", "1e30"], "nets: training diverged after step"),
         (["--out", "/dev/null/run"], "nets: /dev/null/run/run.json could not be written"),
     ],
@@ -86,7 +91,7 @@ def test_a_full_disk_is_one_line(
     assert capsys.readouterr().err == "nets: checkpoint.pt could not be written (No space left on device)\n"
 
 
-@pytest.mark.parametrize("arguments", [["bogus"], ["prune", "--sparsity", "much"], ["prune", "--recipe", "lion"]])
+@pytest.mark.parametrize("arguments", [["bogus"], ["prune", "--sparsity", "much"], ["prune", "--epochs", "few"]])
 def test_usage_errors_are_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(arguments)
@@ -136,7 +141,7 @@ def test_the_examples_of_the_module_are_commands() -> None:
     lines = [
         line.split()[3:] for line in str(command_line.__doc__).splitlines() if line.strip().startswith("python -m nets")
     ]
-    assert len(lines) == 6
+    assert len(lines) == 7
     for words in lines:
         if "--help" not in words:
             assert dataclasses.is_dataclass(tyro.cli(COMMANDS, args=words))
