@@ -31,6 +31,13 @@ if TYPE_CHECKING:
         NotFinite,
         SparsoptError,
     )
+    from sparsopt.estimators import (
+        SparseClassifier,
+        SparseClassifierCV,
+        SparseRegressor,
+        SparseRegressorCV,
+        SparseSelector,
+    )
     from sparsopt.exact import enumerate_supports
     from sparsopt.method import Method, Phase, Stage, run
     from sparsopt.paths import Choice, CrossValidation, Data, Path, choose, path
@@ -94,6 +101,11 @@ __all__ = [
     "Result",
     "Smooth",
     "Softmax",
+    "SparseClassifier",
+    "SparseClassifierCV",
+    "SparseRegressor",
+    "SparseRegressorCV",
+    "SparseSelector",
     "SparsoptError",
     "SquaredHinge",
     "Stage",
@@ -127,6 +139,7 @@ __all__ = [
 _HOMES = {
     "certificates": "Certificates",
     "errors": ("CheckpointError DataError InvalidInput InvalidResult MissingCapability NotFinite SparsoptError"),
+    "estimators": "SparseClassifier SparseClassifierCV SparseRegressor SparseRegressorCV SparseSelector",
     "exact": "enumerate_supports",
     "criteria": "AIC BIC EBIC GIC",
     "method": "Method Phase Stage run",

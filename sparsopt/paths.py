@@ -26,7 +26,7 @@ import numpy as np
 from sparsopt import support as sp
 from sparsopt.adapted import adapted
 from sparsopt.catalogue import METHODS
-from sparsopt.criteria import CRITERIA, Criterion, fit_term, named
+from sparsopt.criteria import CRITERIA, Criterion, named, rows_of
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.exchanges import Exit
 from sparsopt.fits import Exact
@@ -37,6 +37,7 @@ from sparsopt.problems import LeastSquares
 from sparsopt.result import Result
 from sparsopt.solvers import Solver, solve
 from sparsopt.state import Array, State
+from sparsopt.structures import units
 from sparsopt.support import Elements
 
 __all__ = ["Choice", "CrossValidation", "Data", "Path", "choose", "default_ks", "path"]
@@ -90,10 +91,10 @@ class Path:
         """Whether every support contains those before it."""
         return all((a.support <= b.support).all() for a, b in zip(self.results, self.results[1:], strict=False))
 
-    def scores(self, criterion: str | Criterion) -> Array:
-        """An information criterion at each result, (len,)."""
+    def scores(self, criterion: str | Criterion, samples: float | None = None) -> Array:
+        """An information criterion at each result, (len,); samples: how many rows count, default all."""
         measure = named(criterion)
-        return np.array([measure(self.problem, result.x) for result in self.results])
+        return np.array([measure(self.problem, result.x, samples) for result in self.results])
 
 
 def path(problem: Any, ks: Iterable[int], method: str | Solver = "auto", seed: int = 0) -> Path:
@@ -107,7 +108,7 @@ def path(problem: Any, ks: Iterable[int], method: str | Solver = "auto", seed: i
     and also tries the neighbours' supports, grown or shrunk and swapped: f never rises with k. Others solve afresh.
     """
     sizes = _sizes(ks)
-    inner = [k for k in sizes if 0 < k < problem.layout.n]
+    inner = [k for k in sizes if 0 < k < units(problem)]
     known = _strategy(method)(problem, inner, method, seed) if inner else {}
     results = tuple(solve(problem, k, _Known(known[k], method) if k in known else "omp", seed) for k in sizes)
     return Path(problem, tuple(sizes), results)
@@ -126,6 +127,7 @@ class _Known:
 
     result: Result
     method: Any
+    structured = True
 
     def solve(self, problem: Any, k: int, seed: int) -> Result:
         return self.result
@@ -317,6 +319,7 @@ def choose(
     criterion: str | Criterion | CrossValidation = "ebic",
     method: str | Solver = "auto",
     seed: int = 0,
+    samples: float | None = None,
 ) -> Choice:
     """The k of a path with the lowest score.
 
@@ -324,6 +327,7 @@ def choose(
     ks          the sizes that compete; default: 0 to `default_ks`
     criterion   "aic", "bic", "ebic", "gic", "cv", or an object: EBIC(0.5), CrossValidation(10, slack=1)
     method      as for `path`
+    samples     how many rows the data count as; default: all of them. Weights that stand for repetitions: their sum
 
     Ties go to the smallest k. Raises `InvalidInput` and `MissingCapability` as `solve` does.
     """
@@ -335,12 +339,11 @@ def choose(
         else criterion
     )
     if ks is None:
-        fit_term(whole, whole.start(0).x)  # has to have samples
-        ks = default_ks(whole.samples, whole.layout.n)
+        ks = default_ks(rows_of(whole) if samples is None else samples, units(whole))
     sizes = _sizes(ks)
     found = path(whole, sizes, method, seed)
     if not isinstance(rule, CrossValidation):
-        scores, errors, allowed = found.scores(rule), None, 0.0
+        scores, errors, allowed = found.scores(rule, samples), None, 0.0
     elif data is None:
         raise MissingCapability(
             f"cross-validation divides rows, which a {type(problem).__name__} does not give back; "
@@ -354,7 +357,7 @@ def choose(
     return Choice(sizes[best], found.results[best], found, scores, errors, rule)
 
 
-def default_ks(n: int, p: int) -> range:
+def default_ks(n: float, p: int) -> range:
     """0 to min(p, n / (log p log log n)), at least 1: sizes that n rows can tell apart (the range that abess uses)."""
     most = n / max(math.log(max(p, 2)) * math.log(max(math.log(max(n, 3)), math.e)), 1.0)
-    return range(max(1, min(p, n - 1, int(most))) + 1)
+    return range(max(1, min(p, int(n) - 1, int(most))) + 1)

@@ -234,7 +234,7 @@ def test_cross_validation_by_hand():
 
 def test_choices_can_be_read_and_extended():
     class Frugal(Criterion):
-        def penalty(self, k, n, p):
+        def penalty(self, k, n, p, weights=None):
             return 1e9 * k
 
     X, y, _ = data(0)
