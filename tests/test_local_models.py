@@ -128,7 +128,7 @@ def test_sparsopt_accepts_the_problem() -> None:
     x0 = rng.standard_normal(9)
     f = BlockQuadratic(Layout.single(9), x0, [Part(LowRank(rng.standard_normal((5, 9)), 0.1), np.arange(9)[None])])
     H = dense_hessian(f)
-    best = sparsopt.solve(Quadratic(H, H @ x0, x0 @ H @ x0 / 2), 3, "branch-and-bound").value
+    best = sparsopt.solve(Quadratic(H, H @ x0, float(x0 @ H @ x0) / 2), 3, "branch-and-bound").value
     for name in ("auto", "omp", "htp", "iht", "niht", "replacement", "backward-elimination", "foba"):
         assert sparsopt.solve(f, 3, name).value >= best - 1e-9
     assert sparsopt.solve(f, 3).value == pytest.approx(best)
@@ -361,7 +361,9 @@ def test_probes_leave_no_trace() -> None:
     state, generator = world.start(0), torch.get_rng_state()
     before = world.train(state, world.recipe, _masked(), 3, 10)
     f = world.at(state)
-    f.gradients(state.x, 4, 2, (0, 0)), f.square_roots(state.x, 4, (0, 0)), f.grams(state.x, 10, (0, 0))
+    f.gradients(state.x, 4, 2, (0, 0))
+    f.square_roots(state.x, 4, (0, 0))
+    f.grams(state.x, 10, (0, 0))
     assert torch.equal(generator, torch.get_rng_state())
     assert torch.equal(world.train(state, world.recipe, _masked(), 3, 10).x, before.x)
     assert not any(module._forward_pre_hooks for module in world.engine.model.modules())

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from nets.catalogue import METHODS, Plan, cost, second_order, within
 from nets.gates import StraightThrough
-from nets.moves import Redistribute, SwapShare
 from nets.local_models import Solve, Sweep
+from nets.moves import Redistribute, SwapShare
 from nets.recipe import Cosine
 from nets.training import Network, Train
 from sparsopt import support as sp

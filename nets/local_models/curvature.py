@@ -84,9 +84,9 @@ class Dense:
         return np.diagonal(self.H)
 
     def inverse_diagonal(self) -> Matrix:
-        from scipy.linalg.lapack import dtrtri
-
-        inverse, _ = dtrtri(np.tril(_cholesky(self.H)[0]), lower=1)  # H = L L', so that [H^-1]_jj = |L^-1 e_j|^2
+        inverse, _ = _lapack().dtrtri(
+            np.tril(_cholesky(self.H)[0]), lower=1
+        )  # H = L L', so that [H^-1]_jj = |L^-1 e_j|^2
         return np.einsum("ij,ij->j", inverse, inverse)
 
     def matrix(self) -> Matrix:
@@ -145,11 +145,18 @@ class LowRank:
 
 def _gram(A: Matrix) -> Matrix:
     """A'A in double precision: half the work of a product, in the precision of A."""
-    from scipy.linalg import blas
+    from scipy.linalg import blas as plain
 
+    blas: Any = plain
     syrk = blas.ssyrk if A.dtype == np.float32 else blas.dsyrk
     upper = syrk(1.0, A.T if A.flags.c_contiguous else A, trans=0 if A.flags.c_contiguous else 1).astype(np.float64)
     return np.triu(upper) + np.triu(upper, 1).T
+
+
+def _lapack() -> Any:
+    from scipy.linalg import lapack
+
+    return lapack
 
 
 def _cholesky(H: Matrix) -> Any:

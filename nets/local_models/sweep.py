@@ -110,10 +110,10 @@ def _sweep(W: Matrix, H: Matrix, select: Select, block: int) -> Matrix:
 
 def _inverse_root(H: Matrix) -> Matrix:
     """U upper triangular with U'U = H^-1."""
-    from scipy.linalg import LinAlgError, cholesky, lapack
+    from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
     try:
         L = cholesky(H[::-1, ::-1], lower=True)[::-1, ::-1]  # H = L L' with L upper triangular
     except (LinAlgError, ValueError) as error:
         raise NotFinite(f"the Hessian of a layer cannot be inverted ({error}): give it more damping") from error
-    return lapack.dtrtri(L, lower=0)[0]
+    return solve_triangular(L, np.eye(len(L)))
