@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_rates_of_the_named_networks(model: str, rates: tuple[float, ...]) -> No
     layout = Weights(build(model)).layout
     assert counts_of("imp-layerwise", Plan(layout, layout.n // 10, 100)).rates == rates
     conv6 = Weights(build("conv-6")).layout
-    keep = imp_layerwise(Plan(conv6, conv6.n // 10, 100), convolution=0.15).stages[2].phases[0].move
+    keep: Any = imp_layerwise(Plan(conv6, conv6.n // 10, 100), convolution=0.15).stages[2].phases[0].move
     assert isinstance(keep.k, RatesTo) and keep.k.rates == (0.15,) * 6 + (0.2, 0.2, 0.1)
 
 

@@ -189,7 +189,7 @@ def test_falling_is_needed_and_refuses_to_rise():
     with pytest.raises(InvalidInput, match="no larger sum"):
         Falling(Uniform(Linear(0, 11, 2)))(1, layout)
     with pytest.raises(InvalidInput, match="one a block"):
-        Falling(Linear(11, 0, 2))(1, layout)
+        Falling(Linear(11, 0, 2))(1, layout)  # type: ignore[arg-type]
 
 
 @given(shapes, st.floats(0, 1.1), st.sampled_from([0.0, 2.0]))

@@ -218,7 +218,7 @@ def test_every_module_gets_finite_scores_and_stays_as_it_was(name: str, score: A
     assert found.shape == state.x.shape and found.isfinite().all() and found.any() and not found.requires_grad
     assert torch.equal(found, again) and torch.equal(generator, torch.get_rng_state())
     assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
-    assert eval(repr(score), vars(nets.scores)) == score
+    assert eval(repr(score), dict(vars(nets.scores))) == score
 
 
 @pytest.mark.parametrize("score", ALL, ids=repr)

@@ -11,6 +11,7 @@ import nets
 from nets.__main__ import main
 from nets.catalogue import METHODS, Plan
 from nets.catalogue.plan import configured
+from nets.training import Train
 from sparsopt.errors import InvalidInput
 from sparsopt.fits import Remember
 from sparsopt.method import Method
@@ -46,7 +47,7 @@ def test_prune_takes_them_and_the_cost_follows() -> None:
 def test_rewinding_to_a_step_remembers_that_step() -> None:
     method = configured(METHODS["imp"], {"early": 50})(PLAN)
     warm, remember = method.stages[0].phases
-    assert warm.fit.steps == 50 and remember.fit == Remember("early")
+    assert isinstance(warm.fit, Train) and warm.fit.steps == 50 and remember.fit == Remember("early")
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,9 @@ def synflow(plan: Plan, rounds: int = 100) -> Method:
 
     for r = 1..R:  S = the k_r weights of S with the largest share in R(|w_S|) = 1' |W_L| ... |W_1| 1;  train T.
     Cost: 1 training, R = 100 gradients of a single sample (k_r geometric).
+
+    A path from input to output survives, so a chain of layers loses none of them. Of two branches side by side one may
+    go: on ResNet-18 the 1 x 1 shortcuts are the first to be empty, long before 99 %.
     """
     keep = Keep(scoped(Geometric(plan.n, plan.k, rounds), "global"), SynFlow())
     source = "Tanaka, Kunin, Yamins, Ganguli (2020), Algorithm 1"
