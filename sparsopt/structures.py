@@ -134,8 +134,8 @@ class Always:
 
     def _mask(self, like: Array | None) -> Mask:
         size = max(self.coordinates, default=-1) + 1 if like is None else like.shape[0]
-        if like is None and hasattr(self.inner, "labels"):
-            size = len(self.inner.labels)
+        if like is None:
+            size = max(size, len(getattr(self.inner, "labels", ())))
         mask = np.zeros(size, dtype=bool)
         if self.coordinates and self.coordinates[-1] >= size:
             raise InvalidInput(f"Always: coordinate {self.coordinates[-1]} of only {size}; they count from 0")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -716,13 +714,3 @@ def test_the_check_of_a_loss_with_few_capabilities():
     report = check_problem(Concave(3))
     assert [line.claim for line in report.failures] == ["convex along random directions"]
     assert len(report.lines) == 2
-
-
-MODULES = ["", ".base", ".check", ".designs", ".factor", ".inputs", ".least_squares", ".logistic", ".quadratic"]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples(name):
-    module = importlib.import_module("sparsopt.problems" + name)
-    failures, tests = doctest.testmod(module, extraglobs={"np": np}, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
-    assert tests > 0 and failures == 0

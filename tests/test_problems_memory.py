@@ -28,7 +28,7 @@ def X():
 
 @pytest.mark.parametrize("kind", [LeastSquares, Logistic, Huber, Poisson, Cox])
 def test_a_sparse_x_is_never_copied(monkeypatch, X, kind):
-    monkeypatch.setattr(designs_module, "BLOCK", 1 << 15)
+    monkeypatch.setattr(designs_module, "BLOCK", 1 << 18)
     eta = np.asarray(X[:, :5].sum(axis=1)).ravel()
     arguments = {
         LeastSquares: (eta,),

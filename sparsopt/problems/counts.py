@@ -1,7 +1,7 @@
 """Poisson and gamma regression with a logarithmic link, E y = exp(x'w + b): half the mean deviance, ridge/2 |w|^2.
 
 >>> problem = Gamma(np.array([[0.0], [1.0]]), np.array([1.0, 2.0]))
->>> round(problem.minimise_on(np.array([True]))[0][0], 6)  # exact: exp(0) = 1, exp(w) = 2
+>>> round(float(problem.minimise_on(np.array([True]))[0][0]), 6)  # exact: exp(0) = 1, exp(w) = 2
 0.693147
 """
 

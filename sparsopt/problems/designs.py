@@ -247,11 +247,11 @@ class Sparse(Design):
         return total + np.where(full, 0.0, np.maximum(missing, 0.0)) * self.mean**2
 
     def _column_blocks(self) -> Iterator[tuple[slice, Array, Array, Array]]:
-        """Columns, and of their entries the column within the block, the row, the number: O(BLOCK) memory beside X."""
+        """Columns, and of their entries the column within the block, the row, the number: little memory beside X."""
         ends = self.X.indptr
         start = 0
         while start < self.p:
-            stop = max(int(np.searchsorted(ends, ends[start] + BLOCK, side="right")) - 1, start + 1)
+            stop = max(int(np.searchsorted(ends, ends[start] + BLOCK // 8, side="right")) - 1, start + 1)
             part, counts = slice(ends[start], ends[stop]), np.diff(ends[start : stop + 1])
             yield (
                 slice(start, stop),

@@ -118,31 +118,28 @@ class Softmax(LinearModel):
         wrong = P.copy()
         wrong[rows, self.found] = -(P.sum(axis=1) - P[rows, self.found])  # p - 1 without cancellation
         shares = self.design.shares
-        loss = -float(shares @ logs[rows, self.found])
-        return Chances(product, b, loss, shares[:, None] * wrong, P, shares, self.design.centred)
+        return Chances(product, b, self._mean_loss(logs), shares[:, None] * wrong, P, shares, self.design.centred)
 
     def _best_intercept(self, product: Array) -> Array:
         """Newton's method on the c intercepts, which sum to 0, with halved steps where the loss would rise."""
-        shares, rows, b = self.design.shares, np.arange(self.found.size), np.log(self.balance)
+        b = np.log(self.balance)
         logs = _log_softmax(product + b)
         for _ in range(100):
             P = np.exp(logs)
-            slope = shares @ P - self.balance
-            step = -_inverse(P, shares) @ slope
-            value, size = -float(shares @ logs[rows, self.found]), 1.0
-            if float(np.abs(step).max()) <= 1e-15 * (1 + float(np.abs(b).max())):
+            slope = self.design.shares @ P - self.balance
+            step = -_inverse(P, self.design.shares) @ slope
+            if float(np.abs(step).max()) <= 1e-15 * (1 + float(np.abs(b).max())) or not slope.any():
                 break
-            while size > 1e-9:
-                new = _log_softmax(product + b + size * step)
-                if -float(shares @ new[rows, self.found]) <= value + 1e-4 * size * float(slope @ step) + 1e-15 * abs(
-                    value
-                ):
-                    break
+            value, size = self._mean_loss(logs), 1.0
+            new = _log_softmax(product + b + step)
+            while self._mean_loss(new) > value * (1 + 1e-15) + 1e-4 * size * float(slope @ step) and size > 1e-9:
                 size /= 2
+                new = _log_softmax(product + b + size * step)
             b, logs = b + size * step, new
-            if float(np.abs(slope).max()) <= 1e-16:
-                break
         return b - b.mean()
+
+    def _mean_loss(self, logs: Array) -> float:
+        return -float(self.design.shares @ logs[np.arange(self.found.size), self.found])
 
 
 def _log_softmax(z: Array) -> Array:

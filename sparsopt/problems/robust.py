@@ -1,8 +1,8 @@
 """Losses with kinks in the slope: Huber's, for targets with outliers, and the squared hinge, for labels.
 
 >>> problem = Huber(np.ones((5, 1)), np.array([0.0, 0.0, 0.0, 0.0, 100.0]), threshold=1.0)
->>> round(problem.minimise_on(np.array([True]))[0][0], 6)  # an outlier pulls with force 1, not 100
-0.25
+>>> problem.minimise_on(np.array([True]))[0].round(6)  # an outlier pulls with force 1, not 100
+array([0.25])
 """
 
 from __future__ import annotations

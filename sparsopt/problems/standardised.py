@@ -3,8 +3,8 @@
 >>> from sparsopt.problems import LeastSquares
 >>> X = np.array([[1000.0, 0.0], [-1000.0, 0.1], [0.0, -0.1]])
 >>> problem = standardised(LeastSquares(X, X @ np.array([0.002, 3.0]), ridge=1e-12))
->>> sparsopt.solve(problem, 2).x.round(6)
-array([0.002, 3.   ])
+>>> sparsopt.solve(problem, 2).x.round(6).tolist()
+[0.002, 3.0]
 
 What it changes is the ridge, which charges the coefficient of a standardised column, and every rule that compares
 coefficients or gradients (hard thresholding). `solve` works on the scaled problem, `working`, and scales back.
