@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nets.recipe import SGD, Adam, Constant, Milestones, Recipe
+from nets.recipes import RECIPES
 from nets.weights import ConvolutionsAndLinear, Rule
 from sparsopt.errors import InvalidInput
 
@@ -54,7 +55,10 @@ VGG = Setting(
     ConvolutionsAndLinear(exclude=("head.weight",)),
 )
 
-FAMILIES = {"lenet": LENET, "conv": CONV, "resnet": RESNET, "vgg": VGG}
+WRN = Setting(RECIPES["rigl-wrn-22-2"].recipe, 250, RECIPES["rigl-wrn-22-2"].source, RECIPES["rigl-wrn-22-2"].prunable)
+TRANSFORMER = Setting(RECIPES["adam"].recipe, 20, "Adam with a cosine schedule, the default of nets.prune")
+
+FAMILIES = {"lenet": LENET, "conv": CONV, "resnet": RESNET, "vgg": VGG, "wrn": WRN, "transformer": TRANSFORMER}
 MODELS = {"digits": "lenet-300-100", "mnist": "lenet-300-100", "fashion": "lenet-300-100", "cifar10": "conv-2"}
 
 

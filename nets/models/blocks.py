@@ -79,18 +79,23 @@ def initialise(model: nn.Module, seed: int, draw: Callable[..., Tensor] = normal
     model.to_empty(device="cpu")
     for name, layer in model.named_modules():
         generator = seeds.generator("weights", name, seed)
-        weight = getattr(layer, "in_proj_weight" if isinstance(layer, nn.MultiheadAttention) else "weight", None)
+        own = dict(layer.named_parameters(recurse=False))
         if isinstance(layer, nn.Conv2d | nn.Linear | nn.MultiheadAttention):
-            with torch.no_grad():
-                weight.copy_(draw(weight.shape, math.sqrt(2 / weight[0].numel()), generator))
-                for bias in (getattr(layer, key, None) for key in ("bias", "in_proj_bias")):
-                    if bias is not None:
-                        bias.zero_()
+            _draw(own, draw, generator)
         elif isinstance(layer, nn.BatchNorm2d | nn.LayerNorm):
             layer.reset_parameters()
-        elif any(True for _ in layer.parameters(recurse=False)):
-            layer.reset_parameters(generator)
+        elif own:
+            layer.reset_parameters(generator)  # type: ignore[operator]
     return model
+
+
+def _draw(own: dict[str, nn.Parameter], draw: Callable[..., Tensor], generator: torch.Generator) -> None:
+    with torch.no_grad():
+        for parameter in own.values():
+            if parameter.ndim > 1:
+                parameter.copy_(draw(parameter.shape, math.sqrt(2 / parameter[0].numel()), generator))
+            else:
+                parameter.zero_()
 
 
 def with_dropout(model: nn.Module, probability: float, name: str) -> nn.Module:
