@@ -82,7 +82,7 @@ def test_certificates_wait_until_they_are_asked_for(monkeypatch):
 
 def test_print_tells_what_happened():
     lines = str(solve(PROBLEM, 3, method="omp")).splitlines()
-    assert [line.split()[0] for line in lines] == ["method", "status", "support", "value", "lower", "phases"]
+    assert [line.split()[0] for line in lines] == ["method", "status", "support", "value", "lower", "shown", "phases"]
     assert lines[2].endswith("3 of 10 coordinates (3 non-zero)") and re.search(r"\(gap \S+\)", lines[4])
     wide = LeastSquares(X[:5], Y[:5])
     assert "none known" in str(solve(wide, 3, method="omp")) or "lower bound" in str(solve(wide, 3, method="omp"))
