@@ -107,6 +107,9 @@ def path(problem: Any, ks: Iterable[int], method: str | Solver = "auto", seed: i
     their paths are nested. Exchanging and thresholding ones start from the result before. "auto" solves for every k
     and also tries the neighbours' supports, grown or shrunk and swapped: f never rises with k. Others solve afresh.
     """
+    if hasattr(problem, "working"):  # the same problem in other units
+        found = path(problem.working, ks, method, seed)
+        return Path(problem, found.ks, tuple(problem.restored(result) for result in found))
     sizes = _sizes(ks)
     inner = [k for k in sizes if 0 < k < units(problem)]
     known = _strategy(method)(problem, inner, method, seed) if inner else {}

@@ -28,7 +28,7 @@ from sparsopt.result import Result, Status
 from sparsopt.searches import Search
 from sparsopt.state import Array, State
 
-__all__ = ["CoordinateDescent", "Firm", "Hard", "LassoPath", "Soft"]
+__all__ = ["CoordinateDescent", "Firm", "Hard", "LassoPath", "Soft", "needs_hessian"]
 
 SWEEPS = 1000
 CONVERGED = 1e-10  # relative change of u in a sweep
@@ -106,7 +106,7 @@ class CoordinateDescent(Search):
             raise InvalidInput(f"CoordinateDescent: decay = {self.decay}; a number between 0 and 1 is needed")
 
     def search(self, problem: Any, k: int, seed: int) -> Result:
-        _needs_hessian(self, problem)
+        needs_hessian(self, problem)
         found = [x != 0 for x in self.path(problem.open(), lambda x: np.count_nonzero(x) > k)]
         return _finished(problem, found, k, seed, self.swaps)
 
@@ -173,7 +173,7 @@ class LassoPath(Search):
     name: ClassVar[str] = "lasso-path"
 
     def search(self, problem: Any, k: int, seed: int) -> Result:
-        _needs_hessian(self, problem)
+        needs_hessian(self, problem)
         try:
             from sklearn.linear_model import lars_path_gram
         except ImportError as error:
@@ -200,7 +200,8 @@ class LassoPath(Search):
 # ---- from supports to a result -------------------------------------------------------------------------------------
 
 
-def _needs_hessian(solver: Any, problem: Any) -> None:
+def needs_hessian(solver: Any, problem: Any) -> None:
+    """Refuse an f that is not quadratic, by name."""
     if not hasattr(problem, "hessian_columns"):
         raise MissingCapability(
             f"{type(solver).__name__} needs hessian_columns(), which {type(problem).__name__} does not have: it is for "

@@ -98,6 +98,29 @@ def test_results_of_a_path_are_certified():
         assert result.lower_bound <= result.value and result.certificates.feasible
 
 
+@pytest.mark.parametrize("name", ["omp", "auto", "replacement"])
+def test_paths_of_standardised_problems(name):
+    """In the units of the data, and the same supports as when the data are scaled by hand."""
+    X, y, _ = data(0)
+    X = X * np.geomspace(0.01, 100, X.shape[1])
+    spread = X.std(axis=0)
+    ours = path(sparsopt.standardised(LeastSquares(X, y, ridge=0.1, intercept=True)), [1, 3], name)
+    by_hand = path(LeastSquares(X / spread, y, ridge=0.1, intercept=True), [1, 3], name)
+    np.testing.assert_allclose(ours.weights * spread, by_hand.weights, rtol=1e-6, atol=1e-9)
+
+
+def test_three_classes_have_paths_and_criteria():
+    """Softmax: k counts features, and each costs one weight a class."""
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((150, 6))
+    y = (np.stack([2 * X[:, 1], 2 * X[:, 4], 0 * X[:, 0]], axis=1) + rng.gumbel(size=(150, 3))).argmax(axis=1)
+    problem = sparsopt.Softmax(X, y, 0.01)
+    choice = choose(problem, range(5), method="omp")
+    assert choice.k == 2 and choice.path.nested
+    loss = choice.result.value - 0.005 * float(choice.result.x @ choice.result.x)
+    assert choice.scores[2] == pytest.approx(300 * loss + 6 * math.log(150) + 2 * math.log(15), rel=1e-9)
+
+
 def test_one_run_is_cheaper_than_many():
     """OMP to k = 30 in one run: as many refits as the largest k, not their sum."""
     calls = []

@@ -12,8 +12,10 @@ from sparsopt import catalogue
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.exact import enumerate_supports
 from sparsopt.method import run
+from sparsopt.mixed_integer import MixedInteger
 from sparsopt.penalised import CoordinateDescent, Firm, Hard, LassoPath, Soft
 from sparsopt.problems import LeastSquares, Logistic, Quadratic
+from sparsopt.result import Status
 from sparsopt.searches import Arht, BeamSearch, IteratedLocalSearch
 from sparsopt.solvers import SOLVERS, solve
 from tests.conftest import scaled
@@ -131,6 +133,28 @@ def test_arht_is_never_worse_than_its_start(seed):
     result = Arht(5).solve(problem, K, seed)
     assert result.state.value <= run(catalogue.omp(K), problem, problem.start(0)).value
     assert result.state.value == pytest.approx(problem.minimise_on(result.support, None)[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("solver", SEARCHES, ids=repr)
+def test_searches_take_losses_without_a_bound_on_the_curvature(solver):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((200, P)) / 2
+    problem = sparsopt.Poisson(X, rng.poisson(np.exp(1 + X[:, 2] - X[:, 6])))
+    assert np.flatnonzero(solve(problem, 2, method=solver).support).tolist() == [2, 6]
+
+
+def test_mixed_integer_programmes_agree_with_enumeration():
+    pytest.importorskip("cvxpy")
+    pytest.importorskip("pyscipopt")
+    for seed in range(4):
+        problem = quadratic(seed)
+        best = enumerate_supports(problem, K)[1]
+        result = solve(problem, K, method=MixedInteger())
+        assert result.value == pytest.approx(best, rel=1e-5) and result.status is Status.FINISHED
+    singular = Quadratic(np.ones((3, 3)), np.ones(3))
+    with pytest.raises(InvalidInput, match="give bound=M or a ridge"):
+        solve(singular, 1, method=MixedInteger())
+    assert solve(singular, 1, method=MixedInteger(bound=10.0)).value == pytest.approx(-0.5)
 
 
 def test_impossible_settings_are_named():
