@@ -97,6 +97,29 @@ def clear(parameters: dict[str, nn.Parameter], mask: dict[str, Tensor], optimise
             optimiser.state[p]["momentum_buffer"] *= mask[name]
 
 
+def training_copy(world: Network) -> tuple[nn.Module, dict[str, nn.Parameter]]:
+    """The module in training mode, and its prunable parameters."""
+    model = copy.deepcopy(world.template).train()
+    return model, prunable(world, model)
+
+
+def masked_step(
+    model: nn.Module,
+    parameters: dict[str, nn.Parameter],
+    mask: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+) -> dict[str, Tensor]:
+    """A step on the mask; returns the whole gradient."""
+    optimiser.zero_grad()
+    cross_entropy(model(batch[0]), batch[1]).backward()
+    whole = {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
+    for name, p in parameters.items():
+        p.grad = whole[name] * mask[name]
+    optimiser.step()
+    return whole
+
+
 def agree(world: Network, state: State, model: nn.Module, tolerance: float = 1e-6) -> None:
     """x, everything that trains along, and buffers."""
     expected = flat(prunable(world, model).values())
@@ -111,7 +134,7 @@ def agree(world: Network, state: State, model: nn.Module, tolerance: float = 1e-
 
 
 def test_gsm_is_its_equation() -> None:
-    """Z <- beta Z + eta W + B g,  W <- W - alpha Z;  B: the Q largest |W g| (Ding et al. 2019, equations 4-6)."""
+    """Z <- beta Z + eta W + B g,  W <- W - alpha Z;  B: the Q largest |W g|."""
     world, k = network("residual", HEAVY), 40
     model, buffer = copy.deepcopy(world.template), {}
     model.train()
@@ -133,9 +156,7 @@ def test_gsm_starts_over_from_a_trained_network() -> None:
     world, T = network("residual", recipe), 20
     plan = Plan(world.layout, 40, T, recipe)
     sparse: Any = METHODS["gsm"](plan).stages[2].phases[0].fit
-    model, data = copy.deepcopy(world.template), batches(world, recipe, 2 * T)
-    model.train()
-    inside = prunable(world, model)
+    (model, inside), data = training_copy(world), batches(world, recipe, 2 * T)
     for fit, k in ((plan.train(T), plan.n), (sparse, plan.k)):
         sgd = fit.recipe.optimiser
         optimiser = torch.optim.SGD(model.parameters(), 1.0, sgd.momentum, weight_decay=sgd.weight_decay)
@@ -298,9 +319,7 @@ def test_top_kast_is_its_equation() -> None:
     world, decay = network("residual", BARE), 0.05
     k = world.layout.n // 5
     D = k / world.layout.n
-    model = copy.deepcopy(world.template)
-    model.train()
-    inside = prunable(world, model)
+    model, inside = training_copy(world)
     for step, (inputs, targets) in enumerate(batches(world, BARE, 160)):
         if step % 4 == 0:
             A = {n: largest(p.abs(), m) for (n, p), m in zip(inside.items(), uniform(world, k), strict=True)}
@@ -397,14 +416,12 @@ def test_snfs_is_its_equation() -> None:
     plan = Plan(world.layout, world.layout.n // 4, steps, HEAVY)
     method = METHODS["snfs"](plan)
     _, seen = states(method, world)
-    model = copy.deepcopy(world.template)
-    model.train()
-    inside = prunable(world, model)
+    model, inside = training_copy(world)
     mask = {n: m.float() for n, m in world.weights.blocks(seen[0].support)}
     optimiser = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=1e-2)
     M = {n: torch.zeros_like(p) for n, p in inside.items()}
     moved = 0
-    for step, (inputs, targets) in enumerate(batches(world, HEAVY, steps)):
+    for step, batch in enumerate(batches(world, HEAVY, steps)):
         if step:
             share = 0.005 + 0.495 * (1 + math.cos(math.pi * (step - 1) / (steps - 1))) / 2
             means = [float((M[n].abs() * mask[n]).sum() / mask[n].sum().clamp(min=1)) for n in inside]
@@ -415,12 +432,8 @@ def test_snfs_is_its_equation() -> None:
             for m, n in zip(grown, inside, strict=True):
                 mask[n] = kept[n] + largest(M[n].abs(), m, 1 - kept[n])
         clear(inside, mask, optimiser)
-        optimiser.zero_grad()
-        cross_entropy(model(inputs), targets).backward()
-        for n, p in inside.items():
-            M[n] = 0.9 * M[n] + 0.1 * p.grad
-            p.grad *= mask[n]
-        optimiser.step()
+        slope = masked_step(model, inside, mask, optimiser, batch)
+        M = {n: 0.9 * M[n] + 0.1 * slope[n] for n in inside}
     assert moved > 10
     state = seen[-1]
     assert torch.equal(flat(mask.values()).bool(), state.support)
@@ -484,9 +497,7 @@ def test_granet_is_its_equation() -> None:
     n = world.layout.n
     plan = Plan(world.layout, n // 8, steps, HEAVY)
     _, seen = states(METHODS["granet"](plan), world)
-    model = copy.deepcopy(world.template)
-    model.train()
-    inside = prunable(world, model)
+    model, inside = training_copy(world)
     mask = {name: m.float() for name, m in world.weights.blocks(seen[0].support)}
     optimiser = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=1e-2)
     for step, batch in enumerate(batches(world, HEAVY, steps)):
@@ -504,11 +515,7 @@ def test_granet_is_its_equation() -> None:
                 kept = largest(p.abs(), size - gone, mask[name])
                 mask[name] = kept + largest(slope[name].abs(), gone, 1 - kept)
         clear(inside, mask, optimiser)
-        optimiser.zero_grad()
-        cross_entropy(model(batch[0]), batch[1]).backward()
-        for name, p in inside.items():
-            p.grad *= mask[name]
-        optimiser.step()
+        masked_step(model, inside, mask, optimiser, batch)
     assert torch.equal(flat(mask.values()).bool(), seen[-1].support) and int(seen[-1].support.sum()) == plan.k
     agree(world, seen[-1], model, 1e-5)
 
@@ -528,6 +535,54 @@ def test_granet_that_regrows_nothing_from_a_dense_start_is_gmp(recipe: Recipe) -
     state, expected = after(still, world), after(Method("gmp", (*gmp.stages, rest)), world)
     assert torch.equal(state.x, expected.x) and torch.equal(state.support, expected.support)
     assert not torch.equal(after(granet_of(plan, initial=1.0), world).x, state.x)
+
+
+# ---- RigL and AC/DC ------------------------------------------------------------------------------------------------
+
+
+def test_rigl_is_its_equation() -> None:
+    """Every chunk drop 0.3/2 (1 + cos(pi t)) of each layer's count, grow as many by |gradient|, at zero."""
+    world, T = network("residual", HEAVY), 80
+    plan = Plan(world.layout, world.layout.n // 5, T, HEAVY)
+    _, seen = states(METHODS["rigl"](plan), world)
+    model, inside = training_copy(world)
+    mask = {name: m.float() for name, m in world.weights.blocks(seen[0].support)}
+    sizes = {name: int(m.sum()) for name, m in mask.items()}
+    optimiser = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=1e-2)
+    moved = 0
+    for step, batch in enumerate(batches(world, HEAVY, T)):
+        if step and step % 2 == 0 and step <= 60:
+            slope = gradients(copy.deepcopy(model), batch)
+            share = 0.3 / 2 * (1 + math.cos(math.pi * (step // 2 - 1) / 30))
+            for name, p in inside.items():
+                gone = int(share * sizes[name])
+                kept = largest(p.abs(), sizes[name] - gone, mask[name])
+                moved += gone
+                mask[name] = kept + largest(slope[name].abs(), gone, 1 - kept)
+        clear(inside, mask, optimiser)
+        masked_step(model, inside, mask, optimiser, batch)
+    assert moved > 100 and torch.equal(flat(mask.values()).bool(), seen[-1].support)
+    agree(world, seen[-1], model, 1e-5)
+
+
+def test_acdc_is_its_schedule() -> None:
+    """Of 200 epochs: compressed at 10, 50, 90, 130, 170, opened again at 30, 70, 110, 150, without momentum."""
+    world, epochs = network("residual", HEAVY), 200
+    plan = Plan(world.layout, world.layout.n // 5, epochs, HEAVY)
+    model, inside = training_copy(world)
+    mask = {name: torch.ones_like(p) for name, p in inside.items()}
+    optimiser = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=1e-2)
+    for epoch, batch in enumerate(batches(world, HEAVY, epochs)):
+        if epoch in (10, 50, 90, 130, 170):
+            mask = {n: m.float() for n, m in world.weights.blocks(largest(flat(inside.values()).abs(), plan.k))}
+            clear(inside, mask, optimiser)
+        if epoch in (30, 70, 110, 150):
+            mask = {name: torch.ones_like(p) for name, p in inside.items()}
+            optimiser.state.clear()
+        masked_step(model, inside, mask, optimiser, batch)
+    state = after(METHODS["acdc"](plan), world)
+    assert torch.equal(flat(mask.values()).bool(), state.support)
+    agree(world, state, model, 1e-4)
 
 
 # ---- early-bird ----------------------------------------------------------------------------------------------------

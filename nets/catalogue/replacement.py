@@ -71,7 +71,11 @@ def rigl_accept(plan: Plan) -> Method:
 
 
 def sparse_evolution(plan: Plan) -> Method:
-    """SET: replacement at random. As rigl, but new weights are drawn uniformly. Cost: 1 training."""
+    """SET: replacement at random. As rigl, but new weights are drawn uniformly. Cost: 1 training.
+
+    With RigL's schedule, as its authors compare them. The original replaces a constant 30 % once an epoch, and takes
+    the positive and the negative weights nearest to zero apart (recalled).
+    """
     return _replacement(plan, "set", Random(1), None, "Mocanu et al. (2018), with RigL's schedule")
 
 

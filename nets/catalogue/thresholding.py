@@ -44,7 +44,8 @@ def acdc(plan: Plan) -> Method:
     train densely 5 %;  5 times:  S = the k largest |w|, train 10 % of T;  S = all, momentum = 0, train 10 %
         (the last compressed phase runs to the end, 15 %)
 
-    Iterative hard thresholding with long phases; the schedule is the authors' for ResNet-20. Cost: 1 training.
+    Iterative hard thresholding with long phases; the schedule is the authors' for ResNet-20: 10 of 200 epochs densely,
+    then 20 and 20, and 30 at last. What is reopened starts from 0. Cost: 1 training.
     """
     warm, phase = plan.steps // 20, plan.steps // 10
     first = convex.hard_thresholding(plan.k, plan.train(warm), plan.train(phase), rounds=1)
@@ -58,7 +59,8 @@ def dpf(plan: Plan, period: int = 16, until: float = 0.75) -> Method:
 
     every 16 steps:  S = the k_t largest |w| of all (k_t falls on a cubic);  w <- w - rate * g(w_S);  at the end w = w_S
 
-    Iterative hard thresholding with feedback. Cost: 1 training.
+    Weights compete across layers, and nothing is retrained after the last cut. That k_t arrives after 75 % of the
+    training is a choice of ours. Iterative hard thresholding with feedback. Cost: 1 training.
     """
     period = max(1, min(period, plan.steps // 10))
     rounds = plan.steps // period
@@ -75,10 +77,12 @@ def top_kast(plan: Plan, period: int = 100, explored: float = 2.0, decay: float 
     every 100 steps (or T/40):  A = the k largest |w|, B = the 2 k largest, every layer at the same density
         w_B <- w_B - rate (g(w_A) + decay w on A, + decay / density w on B minus A);       at the end w = w_A
 
-    Weights outside B stay where they are, and compete with that. The authors refresh A every step or every 100, with B
-    of density 0.5 to A's 0.2, 0.2 to 0.1. They divide the penalty outside A by the density of A, so that it is
-    stronger there. Hard thresholding with feedback from B only (with B = all and no decay, DPF at a fixed k); as in
-    CoSaMP the larger set is twice as large. Cost: 1 training.
+    Weights outside B stay where they are, and compete with that. The authors refresh A every step or every 100. The
+    penalty outside A is divided by A's density (so quoted by Weng 2023; sparseml multiplies): it is stronger there. Its
+    size is a choice of ours, and comes on top of the recipe's weight decay.
+
+    Hard thresholding with feedback from B only: with B = all and no decay, DPF at a fixed k. As in CoSaMP the larger
+    set is twice as large. Cost: 1 training.
     """
     period = max(1, min(period, plan.steps // 40))
     rounds = plan.steps // period
