@@ -22,7 +22,8 @@ def draw(lines: Sequence[Line]) -> str:
     looks = {name: (COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(methods)}
     across = min(ACROSS, len(problems))
     down = math.ceil(len(problems) / across)
-    with figure(3.1 * across + 2.2, 2.7 * down, "side-by-side", nrows=down, ncols=across) as (made, grid, drawn):
+    height = max(2.7 * down, 0.24 * len(methods) + 0.4)
+    with figure(3.1 * across + 2.2, height, "side-by-side", nrows=down, ncols=across) as (made, grid, drawn):
         for axes, problem in zip(grid.flat, problems, strict=False):
             _panel(axes, [line for line in lines if line.problem == problem and not line.failure], looks)
             axes.set_title(problem)
@@ -35,12 +36,17 @@ def draw(lines: Sequence[Line]) -> str:
 
 
 def _panel(axes: Any, lines: Sequence[Line], looks: dict[str, tuple[str, str]]) -> None:
+    if not lines:
+        return
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=0.1)
     for line in lines:
         color, marker = looks[line.method]
         face = color if line.method in OURS else "white"
         axes.plot([line.seconds], [max(line.excess, 0.0)], marker, color=color, markerfacecolor=face, markersize=6)
+    seconds = [line.seconds for line in lines]
+    axes.set_xlim(min(seconds) / 2, max(2 * max(seconds), 10 * min(seconds)))
+    axes.xaxis.set_minor_formatter("")
     axes.set_ylim(-0.05, max([1.0, *(2 * line.excess for line in lines)]))
     axes.axhline(0, color=INK, linewidth=0.8)
 
