@@ -164,6 +164,23 @@ def test_nothing_is_lost_or_gained_in_deep_networks() -> None:
     assert effective_sparsity(model, chain, torch.ones(1, 64)) == 1.0
 
 
+@pytest.mark.parametrize("density", [0.03, 0.1, 0.5])
+def test_deep_and_sparse(density: float) -> None:
+    """Units that the input reaches, and that reach the output, layer by layer in whole numbers."""
+    model = nn.Sequential(*(nn.Linear(64, 64) for _ in range(150)))
+    masks = sparse_masks(model, density, 3)
+    ahead, behind = [torch.ones(64).bool()], [torch.ones(64).bool()]
+    for mask in masks.values():
+        ahead.append((mask & ahead[-1]).any(1))
+    for mask in reversed(masks.values()):
+        behind.append((mask & behind[-1][:, None]).any(0))
+    behind.reverse()
+    expected = {
+        name: mask & ahead[i] & behind[i + 1][:, None] for i, (name, mask) in enumerate(masks.items())
+    }  # fmt: skip
+    assert_same(reachable(model, masks, torch.ones(1, 64)), expected)
+
+
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "recurrent"])
 def test_all_weights_of_a_dense_network_are_effective(name: str) -> None:
     model = module(name)
