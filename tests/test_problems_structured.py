@@ -44,7 +44,11 @@ def best_by_enumeration(structure, score, k, within):
         found = []
         for chosen in itertools.combinations(sorted(free), size):
             full = always <= set(chosen) if size >= len(always) else set(chosen) <= always
-            counts = np.bincount(np.array(LABELS)[list(chosen)], minlength=4) if isinstance(inner, PerGroup) else [0]
+            counts = (
+                np.bincount(np.array(LABELS)[np.array(chosen, dtype=int)], minlength=4)
+                if isinstance(inner, PerGroup)
+                else [0]
+            )
             if full and max(counts) <= getattr(inner, "m", 7):
                 found.append((tuple(sorted((-score[j] for j in chosen if j not in always))), chosen))
         if found:
@@ -152,7 +156,7 @@ CASES = {
 @pytest.mark.parametrize("name", ["least squares", "logistic", "poisson"])
 def test_auto_is_the_best_allowed_support(name, case):
     make, k = CASES[case]
-    for seed in range(4):
+    for seed in range(2):
         problem = make(losses(seed)[name])
         best, result = truth(problem, k), sparsopt.solve(problem, k)
         assert allows(problem.structure, result.support, k, problem.layout)
@@ -160,7 +164,7 @@ def test_auto_is_the_best_allowed_support(name, case):
         assert result.lower_bound <= best + 1e-12 and result.certificates.one_swap_optimal is None
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["groups", "one of a group", "preselected group"])
 def test_every_method_obeys_or_refuses(case):
     make, k = CASES[case]
     problem = make(losses(9)["least squares"])

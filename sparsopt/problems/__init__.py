@@ -1,5 +1,9 @@
 """Convex problems: a loss, the data it is about, and what the methods may ask of it.
 
+Losses of a matrix X (NumPy, scipy.sparse or Torch): LeastSquares, MultiOutput, Logistic, Softmax, SquaredHinge, Huber,
+Poisson, Gamma, Cox. Functions: Quadratic, Smooth, TorchFunction. Around any of them: constrained (bounds), standardised
+(columns), grouped, per_group, preselected (supports).
+
 >>> from sparsopt.problems import LeastSquares, check_problem
 >>> X = np.random.default_rng(0).standard_normal((30, 5))
 >>> problem = LeastSquares(X, X[:, 0], ridge=0.1)

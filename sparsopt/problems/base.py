@@ -2,7 +2,8 @@
 
 A loss of your own derives from `Problem` and gives `value(x)` and `gradient(x)`; each further capability opens more
 methods: `minimise_on` (fully corrective methods), `curvature` (gains), `smoothness` (gradient steps),
-`hessian_product` (normalised steps), `strong_convexity` (lower bounds). What is missing is reported by name.
+`hessian_product` (normalised steps), `strong_convexity` with `rounding` (lower bounds). Where no curvature holds
+everywhere, `curvature_at(x)` still ranks coordinates. What is missing is reported by name.
 
 >>> class Distance(Problem):
 ...     def __init__(self, target): super().__init__(len(target)); self.target = target
