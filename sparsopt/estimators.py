@@ -45,6 +45,14 @@ ALONG = "replacement"  # where k is to be chosen: a path with warm starts, a few
 class _Linear(BaseEstimator):
     """What all share: data are checked, a problem is made, k is given or chosen, coefficients are kept."""
 
+    k: int | None
+    method: Any
+    ridge: float
+    fit_intercept: bool
+    criterion: Any
+    seed: int
+    n_features_in_: int
+
     def _problem(self, X: Any, y: Any, weight: Any) -> Any:
         raise NotImplementedError
 
@@ -127,7 +135,8 @@ class SparseRegressor(RegressorMixin, _Linear):
 
     def _checked(self, X: Any, y: Any) -> tuple[Any, Any]:
         rules: Any = {"accept_sparse": FORMATS, "dtype": TYPES, "multi_output": True, "y_numeric": True}
-        return validate_data(self, X, y, ensure_min_samples=2, **rules)
+        checked: Any = validate_data(self, X, y, ensure_min_samples=2, **rules)
+        return checked
 
     def _problem(self, X: Any, y: Any, weight: Any) -> Any:
         loss = LeastSquares if y.ndim == 1 else MultiOutput
@@ -223,9 +232,13 @@ class SparseClassifier(ClassifierMixin, _Linear):
 class _CrossValidated(_Linear):
     """k with the lowest mean loss on rows that were held out, then a fit on all rows."""
 
+    ks: Any
+    cv: Any
+
     def _search(self, X: Any, y: Any, weight: Array) -> tuple[int, Any]:
         classes = hasattr(self, "classes_")
-        folds = list(check_cv(self.cv, y, classifier=classes).split(X, y))
+        splitter: Any = check_cv(self.cv, y, classifier=classes)
+        folds = list(splitter.split(X, y))
         most = default_ks(int(weight.sum()), X.shape[1])[-1]
         self.ks_ = np.unique(np.arange(most + 1) if self.ks is None else np.asarray(self.ks, dtype=int))
         rows = [self._fold(X, y, weight, *fold) for fold in folds]
@@ -316,7 +329,7 @@ class SparseSelector(SelectorMixin, BaseEstimator):
         """Select on X (n, p) and y (n,)."""
         from sklearn.base import clone
 
-        estimator = SparseRegressor() if self.estimator is None else clone(self.estimator)
+        estimator: Any = SparseRegressor() if self.estimator is None else clone(self.estimator)
         if self.k is not None:
             estimator.set_params(k=self.k)
         self.estimator_ = estimator.fit(X, y, sample_weight)

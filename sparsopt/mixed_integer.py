@@ -11,6 +11,7 @@ MixedInteger(solver='SCIP', seconds=10.0, bound=None)
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -72,7 +73,7 @@ class MixedInteger(Search):
     def _programme(self, problem: Any, k: int, bounds: Array) -> tuple[Array, bool | None]:
         """The solver's x, and whether it calls it optimal; None: it found nothing."""
         try:
-            import cvxpy as cp
+            cp: Any = importlib.import_module("cvxpy")
         except ImportError as error:
             raise MissingCapability("MixedInteger needs cvxpy: pip install cvxpy pyscipopt") from error
         H = np.asarray(problem.hessian_columns(np.arange(problem.layout.n)), dtype=np.float64)

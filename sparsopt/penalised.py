@@ -107,7 +107,7 @@ class CoordinateDescent(Search):
 
     def search(self, problem: Any, k: int, seed: int) -> Result:
         needs_hessian(self, problem)
-        found = [x != 0 for x in self.path(problem.open(), lambda x: np.count_nonzero(x) > k)]
+        found = [x != 0 for x in self.path(problem.open(), lambda x: int(np.count_nonzero(x)) > k)]
         return _finished(problem, found, k, seed, self.swaps)
 
     def path(self, f: Any, stop: Callable[[Array], bool]) -> Iterator[Array]:
@@ -184,9 +184,7 @@ class LassoPath(Search):
         H = np.asarray(problem.hessian_columns(used), dtype=np.float64)[used]
         unit = np.sqrt(np.diagonal(H))
         c = -np.asarray(problem.gradient(problem.start(seed).x), dtype=np.float64)[used] / unit
-        path = lars_path_gram(c, H / unit / unit[:, None], n_samples=1, max_iter=8 * k, method="lasso", alpha_min=0.0)[
-            2
-        ]
+        path = lars_path_gram(c, H / unit / unit[:, None], n_samples=1, max_iter=8 * k, method="lasso", alpha_min=0)[2]
         found = []
         for column in path.T:
             support = np.zeros(problem.layout.n, dtype=bool)

@@ -86,7 +86,7 @@ class BeamSearch(Search):
                 if not state.support[j]:
                     support = state.support.copy()
                     support[j] = True
-                    found.setdefault(support.tobytes(), (state.value - gains[j], state.but(support=support)))
+                    found.setdefault(support.tobytes(), (state.value - float(gains[j]), state.but(support=support)))
         best = sorted(found.values(), key=lambda pair: pair[0])[: self.width]
         return [_refitted(f, state) for _, state in best]
 

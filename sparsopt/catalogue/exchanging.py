@@ -86,7 +86,7 @@ def splicing(k: int, most: int = 2, rounds: int = 100, tolerance: float = 0.0) -
     repeat:  for C = 1..most: S_C = S - {C smallest x_i^2 h_i} + {C largest g_j^2 / h_j};  x_C = argmin f on S_C
              S' = the best S_C;  stop unless f(x') < f(x) - tolerance |f(x)|;  S = S'
 
-    The source stops at a decrease below 0.01* k log(p) log(log n) / n, and its program tries C = most, most/2, ... 1.
+    The source stops at a decrease below 0.01* k log(p) log(log n) / n, and its program tries C = most, most/2, ... 1*.
     Recovers the true support with high probability under conditions on the design (abstract of the source).
     """
     first = Stage((Phase(Add(k, Gain()), Exact()),))

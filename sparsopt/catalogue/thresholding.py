@@ -132,7 +132,7 @@ def momentum_iht(
     repeat:  z = x + momentum (x - x_before);  x_before = x;  x <- H_k(z - step grad f(z))
 
     momentum = 0 is IHT. f need not fall in every round; a fixed momentum keeps the linear rate of IHT under restricted
-    isometry conditions (source).
+    isometry conditions*.
     """
     first = (Phase(Everything(), Extrapolate(momentum)), Phase(Stay(), GradientSteps(1, step_size)))
     stage = Stage((*first, Phase(Keep(k), Restrict())), rounds)
@@ -144,7 +144,7 @@ def aiht(k: int, steps: int = 3, step_size: float | StepSize = InverseSmoothness
 
     repeat:  x <- H_k(x - step g);  S = its support;  `steps` times  x -= a g_S,  a = |g_S|^2 / g_S'H g_S
 
-    Any correction on S that does not raise f keeps the guarantees of IHT (source); exact line searches never raise a
+    Any correction on S that does not raise f keeps the guarantees of IHT*; exact line searches never raise a
     quadratic. steps = 0 is IHT, many steps are HTP.
     """
     stage = hard_thresholding(k, GradientSteps(1, step_size), Restrict(), rounds)
