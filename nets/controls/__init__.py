@@ -15,7 +15,8 @@ A control turns a method into another one. Its name follows the method's after a
 | small-dense | all of a narrower network        | its first ones; as many weights, and as many steps, as the method's |
 
 The first three run the method until its mask is final, drop whatever it would train after that, and train T steps.
-A method that prunes at initialisation therefore costs as much as its control.
+A method that prunes at initialisation therefore costs as much as its control. With one seed shuffle and random-mask
+have the same places and differ in weights only.
 """
 
 from __future__ import annotations
