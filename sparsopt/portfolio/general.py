@@ -3,7 +3,8 @@
 A. Fully corrective greedy, hard thresholding pursuit, FoBa, CoSaMP and (up to 60 units) backward elimination, each as
    far as problem and structure allow; then replacement from every support that they found.
 B. From the best: take a member out, put another in, refit; the first that helps is kept. Exchanges that promise most
-   come first (what the entry gains less what the exit costs). All are tried where there are few, `MOST` a round else.
+   come first (what the entry gains less what the exit costs). All are tried where there are few, else up to `MOST`,
+   fewer on large data.
 
 What k counts (coordinates, groups, rows) is moved as one.
 
@@ -35,6 +36,7 @@ __all__ = ["search"]
 
 SMALL = 60  # units up to which backward elimination is a start
 MOST = 100  # refits without success that end the exchanges, times effort
+WORK = 2e9  # operations that those may take, times effort; at least 2 k are looked at
 
 
 def search(problem: Any, k: int, seed: int, effort: int) -> Result:
@@ -42,7 +44,8 @@ def search(problem: Any, k: int, seed: int, effort: int) -> Result:
     best = min(_replaced(problem, k, _starts(problem, k, seed)), key=lambda result: problem.value(result.x))
     if effort == 0 or not hasattr(problem, "minimise_on"):
         return best
-    state = _exchanged(problem.open(), k, best.state, MOST * effort)
+    refit = 10 * getattr(problem, "samples", problem.layout.n) * (k + 1) ** 2
+    state = _exchanged(problem.open(), k, best.state, effort * max(2 * k, min(MOST, int(WORK / refit))))
     return Result(state, best.status, best.trace, best.method, 0.0)
 
 
