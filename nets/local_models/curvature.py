@@ -84,9 +84,8 @@ class Dense:
         return np.diagonal(self.H)
 
     def inverse_diagonal(self) -> Matrix:
-        inverse, _ = _lapack().dtrtri(
-            np.tril(_cholesky(self.H)[0]), lower=1
-        )  # H = L L', so that [H^-1]_jj = |L^-1 e_j|^2
+        L = np.tril(_cholesky(self.H)[0])
+        inverse, _ = _lapack().dtrtri(L, lower=1)  # [H^-1]_jj = |L^-1 e_j|^2
         return np.einsum("ij,ij->j", inverse, inverse)
 
     def matrix(self) -> Matrix:
