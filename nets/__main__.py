@@ -1,10 +1,11 @@
-"""The command line: prune or train a network on a data set, and list what there is.
+"""The command line: prune or train a network on a data set, one or many, and list what there is.
 
     python -m nets methods
     python -m nets prune --data mnist --model lenet-300-100 --method imp --sparsity 0.9 --epochs 2 --out runs/imp
     python -m nets prune --data mnist --method imp --set early=500 rounds=8
     python -m nets prune --recipe lth-lenet-300-100 --method imp-layerwise+reinit --sparsity 0.96
     python -m nets train --data digits --epochs 20
+    python -m nets sweep --data digits --methods imp rigl --sparsity 0.9 0.98 --seeds 5 --out runs/sweep
     python -m nets export runs/imp
     torchrun --standalone --nproc-per-node 2 -m nets prune --model resnet-56 --data cifar10 --out runs/big
     python -m nets strong-ticket --help
@@ -15,148 +16,26 @@ again. Errors are one line and exit code 2; Ctrl-C is one line and 130.
 
 from __future__ import annotations
 
-import ast
-import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
-import nets
 from nets import ranks
+from nets.command import Methods, Prune, Train
 from nets.export.command import Export
-from nets.recipes import RECIPES, Published
 from nets.strong_tickets.command import StrongTicket
-from sparsopt import support as sp
-from sparsopt.errors import InvalidInput, SparsoptError
-from sparsopt.names import lookup
-from sparsopt.result import Trace
-from sparsopt.state import State
+from nets.sweep import Sweep
+from sparsopt.errors import SparsoptError
 
-
-@dataclass(frozen=True)
-class Train:
-    """Train a network on all its weights: what pruning is measured against."""
-
-    data: str | None = None
-    """digits, mnist, fashion or cifar10; default: the recipe's"""
-    model: str | None = None
-    """a name of `python -m nets methods`; default: the recipe's"""
-    epochs: float | None = None
-    """length of one training; default: the recipe's"""
-    validation: float = 0.0
-    """share of the training split to hold out and measure on, to choose settings; 0: measure on the test split"""
-    seed: int = 0
-    """of first weights, order of samples, and all that is random"""
-    out: Path | None = None
-    """folder for checkpoints and results"""
-    device: str = "cpu"
-    """cpu or cuda"""
-    engine: str = "dense"
-    """dense; sparse or auto: phases with few weights cost less (perceptrons on the CPU), other last digits"""
-    recipe: str = "adam"
-    """adam (0.001, cosine schedule, batches of 64), sgd (0.1, momentum, two milestones, 128), or that of a paper"""
-    learning_rate: float | None = None
-    """instead of the recipe's"""
-    batch: int | None = None
-    """instead of the recipe's"""
-    save_every: float = 20.0
-    """seconds between checkpoints"""
-
-    def __call__(self) -> None:
-        self._prune("dense", 0.0, None)
-
-    def _prune(
-        self, method: str | None, sparsity: float, budget: int | None, settings: Mapping[str, Any] | None = None
-    ) -> None:
-        paper = self._recipe()
-        data = nets.data.load(self.data or paper.data)
-        data = data.validation(self.validation, seed=0) if self.validation else data
-        with _progress() as progress:
-            outcome = nets.prune(
-                self.model or paper.model, data, method, sparsity, paper, self.seed, self.out, epochs=self.epochs,
-                budget=budget, settings=settings, device=self.device, engine=self.engine, progress=progress,
-                save_every=self.save_every,
-            )  # fmt: skip
-        print(outcome)
-        for name, density in outcome.densities.items():
-            print(f"{'':<10} {density:8.4f} of {name}")
-
-    def _recipe(self) -> Published:
-        paper = lookup(RECIPES, self.recipe, "recipe")
-        given = {"learning_rate": self.learning_rate, "batch": self.batch}
-        changes = {name: value for name, value in given.items() if value is not None}
-        return dataclasses.replace(paper, recipe=dataclasses.replace(paper.recipe, **changes))
-
-
-@dataclass(frozen=True)
-class Prune(Train):
-    """Prune a network to a sparsity that is met exactly."""
-
-    method: str | None = None
-    """a name of `python -m nets methods`, also with a control: imp+reinit; default: the recipe's, else imp"""
-    sparsity: float = 0.9
-    """fraction of the prunable weights to remove, 0 or more and below 1"""
-    budget: int | None = None
-    """training steps in all, instead of epochs: the method shares them out"""
-    set: tuple[str, ...] = ()
-    """parameters of the method: NAME=VALUE, such as early=500 for imp or scope=erk for gmp"""
-
-    def __call__(self) -> None:
-        self._prune(self.method, self.sparsity, self.budget, dict(_setting(text) for text in self.set))
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """NAME=VALUE; a value that is no Python literal is a word."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InvalidInput(f"--set {text}: NAME=VALUE is needed, such as early=500")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
-
-
-@dataclass(frozen=True)
-class Methods:
-    """List methods, controls, models, data sets and recipes."""
-
-    def __call__(self) -> None:
-        for name, text in nets.methods().items():
-            print(f"{name:<20} {text}")
-        print(f"\ncontrols: {', '.join('+' + name for name in nets.controls.CONTROLS)}")
-        print(f"models:   {', '.join(nets.models.names())}\ndata:     {', '.join(nets.data.names())}\n")
-        for name, paper in RECIPES.items():
-            print(f"--recipe {name:<24} {paper}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[State, Trace], None] | None]:
-    """One line on the error stream that changes as the run goes on; nothing where that is no terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    with console.status("starting") as line:
-
-        def show(state: State, trace: Trace) -> None:
-            measured = trace.column("accuracy")
-            known = f", accuracy {measured[-1]:.4f}" if measured else ""
-            line.update(f"step {state.cost:,}, {sp.count(state.support):,} weights{known}")
-
-        yield show
+COMMANDS = Methods | Train | Prune | Sweep | Export | StrongTicket
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0, 2 for an error, 130 after Ctrl-C."""
     import tyro
 
-    commands = Methods | Train | Prune | Export | StrongTicket
-    command: Any = tyro.cli(commands, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
+    command: Any = tyro.cli(COMMANDS, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
     try:
         with ranks.joined(getattr(command, "device", "cpu")), redirect_stdout(None if ranks.rank() else sys.stdout):
             command()

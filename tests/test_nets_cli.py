@@ -21,9 +21,7 @@ from nets import checkpoint
 from nets.__main__ import main
 from sparsopt.errors import CheckpointError
 
-COMMANDS: Any = (
-    command_line.Methods | command_line.Train | command_line.Prune | command_line.Export | command_line.StrongTicket
-)
+COMMANDS: Any = command_line.COMMANDS
 SMALL = ["--data", "digits", "--model", "lenet-300-100", "--epochs", "0.5", "--seed", "3"]
 
 
