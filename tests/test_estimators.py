@@ -59,10 +59,8 @@ def classes(seed=0, n=240):
     "estimator",
     [
         SparseRegressor(),
-        SparseRegressor(2, method="omp"),
         SparseClassifier(2, method="omp"),
         SparseSelector(),
-        SparseSelector(1, SparseClassifier(method="omp")),
         SparseRegressorCV(range(3), cv=3),
         SparseClassifierCV([2], cv=2, method="omp"),
     ],

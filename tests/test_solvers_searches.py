@@ -31,7 +31,7 @@ every = pytest.mark.parametrize("solver", (*SEARCHES, *PENALISED), ids=lambda s:
 
 @every
 def test_sizes_supports_and_enumeration(solver):
-    for seed in range(scaled(6)):
+    for seed in range(scaled(5) // 2):
         problem = quadratic(seed)
         for k in (1, K, P - 1):
             result = solve(problem, k, method=solver, seed=seed)
