@@ -139,7 +139,7 @@ def test_the_examples_of_the_module_are_commands() -> None:
     lines = [
         line.split()[3:] for line in str(command_line.__doc__).splitlines() if line.strip().startswith("python -m nets")
     ]
-    assert len(lines) == 7
+    assert len(lines) == 8
     for words in lines:
         if "--help" not in words:
             assert dataclasses.is_dataclass(tyro.cli(COMMANDS, args=words))

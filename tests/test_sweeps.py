@@ -178,8 +178,8 @@ def test_a_worker_that_is_killed_loses_nothing(
         while not (victim.exists() and other.exists() and len(victim.read_text().splitlines()) >= 5):
             time.sleep(0.01)
         second.send_signal(signal.SIGKILL)
-        for path in store.root.glob("cells/*/result.json"):
-            finished.append(json.loads(path.read_text())["configuration"]["cell"]["number"])
+        results = [json.loads(path.read_text()) for path in store.root.glob("cells/*/result.json")]
+        finished.extend(result["configuration"]["cell"]["number"] for result in results)
 
     store.root.mkdir()
     thread = threading.Thread(target=kill, daemon=True)
