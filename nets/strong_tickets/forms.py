@@ -143,7 +143,8 @@ class Forms:
         f, d, kind = self.target, self.difference, step.kind
         reach, far = f.reach(), np.abs(d.centre) + d.reach()
         low, high, copies = f.centre - reach, f.centre + reach, d.centre.shape[1] // f.centre.shape[1]
-        ours = f.sloped(*kind.chords(f.centre, low, high), kind.function(f.centre))
+        least, most = kind.chords(f.centre, low, high)
+        ours = f.sloped(least, most, kind.function(f.centre))
         theirs = d.sloped(*kind.slopes(spread(low, copies) - far, spread(high, copies) + far))
         return Forms(ours, theirs, step.nonnegative(self.positive))
 

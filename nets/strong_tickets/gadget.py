@@ -137,7 +137,8 @@ class Gadget:
             tail = np.arange(self.inputs * self.copies, self.units)
             off = np.delete(np.arange(self.area), self.centre)
             rows = np.arange(self.outputs)[:, None, None] * self.units
-            stuck = source.locked(self.second, (rows + tail[:, None]) * self.area + off).any(axis=(0, 2))
+            held = source.locked(self.second, (rows + tail[:, None]) * self.area + off)
+            stuck = np.asarray(held.any(axis=(0, 2)))
         return stuck
 
     def _locked(self, source: Source, part: slice) -> Mask:

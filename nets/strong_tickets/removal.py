@@ -99,7 +99,9 @@ def _searched(row: Row, items: Floats, kernels: Floats, tolerance: float) -> Row
 
 def table(rows: Iterable[Row]) -> list[tuple[str, ...]]:
     """Rows of text, the first the names."""
-    found = [("d^2 c_out", "filters", "predicted miss", "95 % interval", "searched miss", "95 % interval")]
+    found: list[tuple[str, ...]] = [
+        ("d^2 c_out", "filters", "predicted miss", "95 % interval", "searched miss", "95 % interval")
+    ]
     for row in rows:
         searched = (f"{row.missed} of {row.draws}", f"{row.missed_low:.2f}..{row.missed_high:.2f}")
         searched = searched if row.missed >= 0 else ("out of reach", "")

@@ -95,7 +95,7 @@ class OneMore:
             name = f"layer{l + 1}"
             masks[name] = self._direct(source, name, np.repeat(weight, c, axis=0), rule.layer(l, gain), tally)
             gain *= self._row_sum(source, name, masks[name])
-        early = np.repeat(*layers[0], axis=0)
+        early = np.repeat(wide.weights[0], layers[0][1], axis=0)
         bias = early.reshape(*early.shape[:2], -1)[:, -1, g.centre]
         mine = rule.layer(0, gain * g.kind.doubled)
         masks["first"], masks["layer1"] = g.choose(source, early[:, :-1], bias, nonnegative, mine, tally)

@@ -54,7 +54,7 @@ class Kind:
         most = np.where(centre < 0, high / np.maximum(high - centre, 1e-300), 1.0)
         return self._between(np.where(low >= 0, 1.0, least), np.where(high <= 0, 0.0, most))
 
-    def _between(self, least: Floats, most: Floats) -> tuple[Floats, Floats]:
+    def _between(self, least: Any, most: Any) -> tuple[Floats, Floats]:
         """Slopes from how much of the upper one is in them; `plus` is the larger one."""
         rise = self.plus - self.minus
         return self.minus + rise * least, self.minus + rise * most
