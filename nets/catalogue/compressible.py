@@ -89,9 +89,9 @@ def soft_threshold(plan: Plan, start: float = -10.0, end: float = -2.0, decay: f
     """
     momentum = getattr(plan.recipe.optimiser, "momentum", 0.9)
     distance = _distance(plan.recipe, plan.steps)
-    if decay is None:
-        decay = math.log(start / end) * (1 - momentum) / distance if distance else 0.0
-    soft = plan.train(plan.steps, through=SoftThreshold(plan.layout, start, decay, momentum))
+    unresisted = math.log(start / end) * (1 - momentum) / distance if distance else 0.0
+    gate = SoftThreshold(plan.layout, start, unresisted if decay is None else decay, momentum)
+    soft = plan.train(plan.steps, through=gate)
     return Method("str", (convex.hard_thresholding(plan.k, soft, Restrict(), rounds=1),), "Kusupati et al. (2020)")
 
 

@@ -73,11 +73,11 @@ class CompressionAware(Gate):
 
     def look_again(self, g: Tensor, theta: Tensor, c: Cut, out: Tensor) -> bool:
         n = len(out)
-        if c.first is None:
+        if c.first is None or c.mask is None or c.rest is None:
             c.first, c.rest = g.clone(), theta[n:].clone()
             climbed = theta + self.radius * g
-            c.mask = sp.top(climbed[:n].abs(), self.k)
-            torch.mul(climbed[:n], c.mask, out=out)
+            c.mask = mask = sp.top(climbed[:n].abs(), self.k)
+            torch.mul(climbed[:n], mask, out=out)
             theta[n:] = climbed[n:]
             g.zero_()
             return True
