@@ -63,6 +63,7 @@ class NetworkCell:
     recipe: Recipe = Recipe()
     prunable: Rule = ConvolutionsAndLinear()
     settings: tuple[tuple[str, Any], ...] = ()
+    init: str = "kaiming-normal"
 
     kind: ClassVar[str] = "network"
     packages: ClassVar[tuple[str, ...]] = ("numpy", "torch")
@@ -96,8 +97,9 @@ class NetworkCell:
 
         torch.set_num_threads(threads)
         data = _load(self.data, self.part, self.seed)
+        model = nets.models.Named(self.model, data.inputs, data.classes, init=self.init)
         outcome = nets.prune(
-            self.model, data, self.method, self.sparsity, self.recipe, self.seed, folder, epochs=self.epochs,
+            model, data, self.method, self.sparsity, self.recipe, self.seed, folder, epochs=self.epochs,
             budget=self._budget(data), prunable=self.prunable, device=self.device, evaluate_every=NEVER,
             settings=dict(self.settings),
         )  # fmt: skip

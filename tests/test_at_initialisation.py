@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from typing import Any
 
 import pytest
@@ -149,19 +148,6 @@ def test_zeros_remove_no_more_than_asked(method: str, k: int) -> None:
     assert sizes[-1] == k == min(sizes)
 
 
-def _reference_initialisation(model: nn.Module, seed: int) -> nn.Module:
-    """As SynFlow's code sets its ResNet-18: convolutions N(0, 2 / fan_out), the head PyTorch's default."""
-    g = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for m in model.modules():
-            if isinstance(m, nn.Conv2d):
-                m.weight.normal_(0, math.sqrt(2 * m.weight.shape[1] / m.weight.numel()), generator=g)
-            elif isinstance(m, nn.Linear):
-                bound = m.in_features**-0.5
-                m.weight.uniform_(-bound, bound, generator=g)
-    return model
-
-
 def _empty(model: nn.Module, compression: float) -> list[str]:
     weights = Weights(model)
     x = weights.flatten(model)[0]
@@ -176,7 +162,7 @@ def test_magnitude_collapses_where_published() -> None:
     """
     model = nets.models.build("resnet-18")
     assert _empty(model, 1.0) == _empty(model, 1.25) == _empty(model, 2.0) == []
-    reference = _reference_initialisation(model, 0)
+    reference = nets.models.build("resnet-18", init="fan-out")
     assert _empty(reference, 1.0) == [] and _empty(reference, 1.25) == ["head.weight"]
 
 

@@ -1,8 +1,8 @@
 """Targets on CIFAR-10 with the sources' full schedules, for a GPU; each has a budgeted version for two cores.
 
-The margins are the sources' own spreads and what three seeds can resolve. Recipes are those that the raw results were
-made with: Renda et al. 182 epochs, rate 0.1, a tenth at 91 and 136; Tanaka et al. 160 epochs, a tenth at 60 and 120;
-Evci 250 epochs, a fifth every 30,000 steps.
+The margins are the sources' own spreads and what three seeds can resolve. Recipes are those of `nets.recipes`, which
+say what of them was read and what recalled. Tanaka et al. draw convolutions by fan_out and the head uniformly: their
+collapse of ResNet-18 by magnitude is the head's, whose weights have a largest size; where all are normal nothing dies.
 """
 
 from __future__ import annotations
@@ -11,20 +11,7 @@ import itertools
 
 from benchmarks.reproduce.claims import above, agree, collapses, near, not_below, survives
 from benchmarks.reproduce.target import Arm, Target, published
-from nets.recipe import SGD, Milestones, Recipe
-from nets.weights import ConvolutionsAndLinear
-
-RENDA = Recipe(0.1, Milestones((91 / 182, 136 / 182)), SGD(0.9, weight_decay=1e-4), batch=128, name="renda")
-SYNFLOW = Recipe(0.1, Milestones((60 / 160, 120 / 160)), SGD(0.9, weight_decay=1e-4), batch=128, name="synflow-vgg")
-RESNET18 = Recipe(0.01, Milestones((60 / 160, 120 / 160), 0.2), SGD(0.9, weight_decay=5e-4), batch=128, name="synflow")
-EVCI = Recipe(
-    0.1,
-    Milestones(tuple(30_000 * i / 97_656 for i in (1, 2, 3)), 0.2),
-    SGD(0.9, nesterov=True, weight_decay=5e-4),
-    batch=128,
-    name="rigl-wrn",
-)
-ACDC = Recipe(0.1, Milestones((65 / 200, 125 / 200, 185 / 200)), SGD(0.9, weight_decay=5e-4), batch=128, name="acdc")
+from nets.recipes import RECIPES
 
 
 def _retraining() -> Target:
@@ -49,7 +36,7 @@ def _retraining() -> Target:
         "Renda, Frankle, Carbin (2020), raw results of three runs",
         "cifar10",
         "resnet-20",
-        RENDA,
+        RECIPES["renda-resnet-20"].recipe,
         epochs=182,
         seeds=3,
         arms=arms,
@@ -87,12 +74,12 @@ def _at_initialisation() -> Target:
         "Tanaka, Kunin, Yamins, Ganguli (2020), raw results of figure 6",
         "cifar10",
         "vgg-16",
-        SYNFLOW,
+        RECIPES["synflow-vgg-16"].recipe,
         epochs=160,
         seeds=3,
         arms=arms,
         claims=(*ordered, *levels_met),
-        prunable=ConvolutionsAndLinear(),
+        init="fan-out",
         cpu={
             "epochs": 2,
             "arms": {arm: made for arm, made in arms.items() if "96.8" in arm},
@@ -107,7 +94,7 @@ COLLAPSE = Target(
     "Tanaka, Kunin, Yamins, Ganguli (2020), raw results of figure 6",
     "cifar10",
     "resnet-18",
-    RESNET18,
+    RECIPES["synflow-resnet-18"].recipe,
     epochs=160,
     seeds=3,
     arms={
@@ -122,6 +109,7 @@ COLLAPSE = Target(
         near("magnitude-at-init, 90.0 %", published("resnet-18-collapse", "magnitude-at-init, 90.0 %"), 0.5),
         near("synflow, 94.4 %", published("resnet-18-collapse", "synflow, 94.4 %"), 0.5),
     ),
+    init="fan-out",
     cpu={
         "epochs": 0.01,
         "arms": {
@@ -138,7 +126,7 @@ RIGL = Target(
     "Evci, in google-research/rigl issue 8",
     "cifar10",
     "wrn-22-2",
-    EVCI,
+    RECIPES["rigl-wrn-22-2"].recipe,
     epochs=250,
     seeds=3,
     arms={
@@ -152,6 +140,7 @@ RIGL = Target(
         near("rigl, 90.0 %", published("wrn-22-2-rigl", "rigl, 90.0 %"), 0.5),
         near("static, 90.0 %", published("wrn-22-2-rigl", "static, 90.0 %"), 0.5),
     ),
+    prunable=RECIPES["rigl-wrn-22-2"].prunable,
     cpu={
         "epochs": 6,
         "claims": (above("rigl, 90.0 %", "static, 90.0 %"), above("rigl, 95.0 %", "static, 95.0 %")),
@@ -164,7 +153,7 @@ ACDC_GMP = Target(
     "Peste et al. (2021) have AC/DC at or above GMP on ImageNet; no CIFAR-10 number of theirs was found",
     "cifar10",
     "resnet-20",
-    ACDC,
+    RECIPES["acdc-resnet-20"].recipe,
     epochs=200,
     seeds=3,
     arms={

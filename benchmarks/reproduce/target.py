@@ -61,6 +61,7 @@ class Target:
     arms: Mapping[str, Arm] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     prunable: Rule = ConvolutionsAndLinear()
+    init: str = "kaiming-normal"
     cpu: Mapping[str, Any] = field(default_factory=dict)
     shortened: bool = False
 
@@ -82,7 +83,7 @@ class Target:
     def _cell(self, arm: Arm, seed: int, device: str) -> NetworkCell:
         return NetworkCell(
             self.data, self.model, arm.method, arm.sparsity, seed, self.epochs, arm.trainings, device,
-            recipe=arm.recipe or self.recipe, prunable=self.prunable, settings=arm.settings,
+            recipe=arm.recipe or self.recipe, prunable=self.prunable, settings=arm.settings, init=self.init,
         )  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def woodfisher(
     return _gradual(plan, "woodfisher", prune, WANTED, rounds, retrain, source)
 
 
-def chita(plan: Plan, rounds: int = 5, retrain: float = 1.0, block: int | None = 500, damping: float = 1e-5) -> Method:
+def chita(plan: Plan, rounds: int = 5, retrain: float = 1.0, block: int | None = 500, damping: float = 1e-4) -> Method:
     """CHITA: a k-sparse minimiser of the local quadratic, by sparsopt's own solvers.
 
     train T;  for r = 1..R:  A = m gradients by blocks;

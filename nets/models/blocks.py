@@ -66,7 +66,21 @@ def signed_constant(shape: torch.Size, deviation: float, generator: torch.Genera
     return torch.where(normal(shape, 1.0, generator) < 0, -deviation, deviation)
 
 
-INITIALISATIONS: dict[str, Callable[..., Tensor]] = {"kaiming-normal": normal, "signed-constant": signed_constant}
+def fan_out(shape: torch.Size, deviation: float, generator: torch.Generator) -> Tensor:
+    """Convolutions N(0, 2 / fan_out), linear layers PyTorch's own U[-1, 1] / sqrt(fan_in): as in SynFlow's code.
+
+    The linear weights have a largest size here, which matters where weights are pruned by size before training.
+    """
+    if len(shape) == 2:
+        return torch.empty(shape).uniform_(-1, 1, generator=generator) * (deviation / math.sqrt(2))
+    return normal(shape, math.sqrt(2 / (shape[0] * math.prod(shape[2:]))), generator)
+
+
+INITIALISATIONS: dict[str, Callable[..., Tensor]] = {
+    "kaiming-normal": normal,
+    "signed-constant": signed_constant,
+    "fan-out": fan_out,
+}
 
 
 def initialise(model: nn.Module, seed: int, draw: Callable[..., Tensor] = normal) -> nn.Module:

@@ -66,7 +66,8 @@ def build(
     seed     of the first weights
     width    factor on the channels and hidden units of each layer, rounded, at least one
     init     "kaiming-normal": N(0, 2 / fan_in); "signed-constant": its signs times sqrt(2 / fan_in), as Zhou et al.
-             (2019) and Ramanujan et al. (2020) use
+             (2019) and Ramanujan et al. (2020) use; "fan-out": convolutions N(0, 2 / fan_out), linear layers uniform,
+             as Tanaka et al. (2020)
     dropout  probability with which each hidden linear layer's outputs are dropped (LeNets, Conv-2/4/6)
 
     Raises InvalidInput for an unknown name, an impossible number, or images that are too small for the model.
