@@ -38,6 +38,10 @@ TRAININGS = {  # what the docstrings promise, in trainings of T steps; R rounds
     "gsm": lambda R: 2, "gsm-rewind": lambda R: 3,
     **dict.fromkeys(second_order.METHODS, lambda R: 2),
 }  # fmt: skip
+EXTRUDED = {  # training steps beside those of extrusion
+    "dlth": lambda T: T, "growing-regularisation": lambda T: 2 * T, "unilth": lambda T: T // 2 + T,
+    "unidlth": lambda T: T // 2 + T,
+}  # fmt: skip
 
 
 def declared(phase: Phase, before: int, row: Any, layout: Layout) -> int:
@@ -194,8 +198,10 @@ def test_cost_is_what_the_docstring_says(method: str, T: int, sparsity: float) -
     total = cost(METHODS[method](plan))
     if method == "imp-rewind":
         assert total == T // 20 + (T - T // 20) * (plan.rounds + 1)
-    elif method == "imp-layerwise":
+    elif method in ("imp-layerwise", "deconstructed"):
         assert total == (math.ceil(times(plan.k, (0.2, 0.2, 0.1), plan.layout) - 0.01) + 1) * T
+    elif method in EXTRUDED:
+        assert total == EXTRUDED[method](T) + round(0.576 * T)
     elif method in ("one-shot", "one-shot-layerwise"):
         assert total == (2 * T if plan.k < n else T)
     else:

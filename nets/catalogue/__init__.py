@@ -16,6 +16,7 @@ from __future__ import annotations
 from nets.catalogue import (
     at_initialisation,
     compressible,
+    regularised,
     replacement,
     retraining,
     searches,
@@ -26,6 +27,15 @@ from nets.catalogue.plan import Entry, Plan, cost, within
 
 __all__ = ["METHODS", "Entry", "Plan", "cost", "within"]
 
-FAMILIES = (at_initialisation, retraining, replacement, thresholding, compressible, searches, second_order)
+FAMILIES = (
+    at_initialisation,
+    retraining,
+    replacement,
+    thresholding,
+    compressible,
+    regularised,
+    searches,
+    second_order,
+)
 
 METHODS: dict[str, Entry] = {name: entry for family in FAMILIES for name, entry in family.METHODS.items()}
