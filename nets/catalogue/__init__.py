@@ -16,6 +16,7 @@ from __future__ import annotations
 from nets.catalogue import (
     at_initialisation,
     compressible,
+    deconstructed,
     regularised,
     replacement,
     retraining,
@@ -36,6 +37,7 @@ FAMILIES = (
     regularised,
     searches,
     second_order,
+    deconstructed,
 )
 
 METHODS: dict[str, Entry] = {name: entry for family in FAMILIES for name, entry in family.METHODS.items()}

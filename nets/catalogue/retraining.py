@@ -93,7 +93,7 @@ def imp_layerwise(
     """
     rates = _rates(plan.layout, convolution, hidden, hidden / 2 if output is None else output)
     if rounds is None:
-        rounds = math.ceil(times(plan.k, rates, plan.layout) - WHOLE)
+        rounds = max(int(plan.k < plan.n), math.ceil(times(plan.k, rates, plan.layout) - WHOLE))
     counts = RatesTo(plan.k, rates, max(rounds, 1))
     back, retrain = (Phase(Stay(), Rewind("early")),), plan.train(plan.steps - early)
     source = "Frankle, Carbin (2019), Figure 2"
