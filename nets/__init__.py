@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from nets import controls, data, models
+from nets import controls, data, export, models
 from nets.catalogue import METHODS, Plan
 from nets.prune import Outcome, prune
 from nets.recipe import Recipe
 from nets.training import Network, Train
 
-__all__ = ["Network", "Outcome", "Plan", "Recipe", "Train", "controls", "data", "methods", "models", "prune"]
+__all__ = ["Network", "Outcome", "Plan", "Recipe", "Train", "controls", "data", "export", "methods", "models", "prune"]
 
 
 def methods() -> dict[str, str]:
