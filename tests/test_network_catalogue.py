@@ -36,6 +36,7 @@ TRAININGS = {  # what the docstrings promise, in trainings of T steps; R rounds
     "imp-rewind": lambda R: R + 1, "imp-reinit": lambda R: R + 2, "lr-rewinding": lambda R: R + 1,
     "fine-tuning": lambda R: R + 1, "gem-miner": lambda R: 2,
     "gsm": lambda R: 2, "gsm-rewind": lambda R: 3,
+    "continuous-sparsification": lambda R: 4, "movement": lambda R: 2,
     **dict.fromkeys(second_order.METHODS, lambda R: 2),
 }  # fmt: skip
 EXTRUDED = {  # training steps beside those of extrusion

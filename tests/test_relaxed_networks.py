@@ -1,0 +1,337 @@
+"""Relaxations with trained weights: loops in plain PyTorch, identities of open gates, the laws of their noise."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+from nets import ranks, seeds
+from nets.catalogue import METHODS, Plan
+from nets.catalogue.relaxed import continuous_sparsification, l0, movement, variational_dropout
+from nets.data import Batches
+from nets.gates import Gate
+from nets.joint import (
+    K1,
+    K2,
+    K3,
+    Continuous,
+    Deterministic,
+    HardConcrete,
+    Joint,
+    Movement,
+    Scored,
+    SignalToNoise,
+    Variational,
+)  # fmt: skip
+from nets.recipe import SGD, Milestones, Recipe
+from nets.relaxations import Scores
+from nets.training import Network, Train
+from sparsopt.method import Method, Phase, Stage, run
+from sparsopt.moves import Everything
+from sparsopt.state import State
+from tests.networks import MOMENTUM, network, plan_of, states
+from tests.test_during_training import agree, clear, training_copy
+
+HEAVY = Recipe(0.05, Milestones(), SGD(0.9, weight_decay=1e-2), batch=16, name="heavy")
+LOOSE = 3e-6  # several trainings in a row
+Shown = Callable[[Tensor, Tensor, Tensor], Tensor]  # (w, s, noise) -> what the network sees
+
+
+# ---- equations -----------------------------------------------------------------------------------------------------
+
+
+class Loop:
+    """Plain PyTorch: weights, scores, an optimiser for each, and gradients by autograd through what is shown."""
+
+    def __init__(self, world: Network, first: Tensor, optimiser: Any) -> None:
+        self.world, self.source = world, Batches(world.data, HEAVY.batch, 0)
+        self.model, self.w = training_copy(world)
+        parts = zip(self.w, first.split([p.numel() for p in self.w.values()]), strict=True)
+        self.s = {name: part.view_as(self.w[name]).clone().requires_grad_() for name, part in parts}
+        self.of_s = optimiser(list(self.s.values()))
+        self.fresh()
+        self.time = itertools.count()
+
+    def fresh(self) -> None:
+        self.of_w = torch.optim.SGD(self.model.parameters(), 0.0, 0.9, weight_decay=1e-2)
+
+    def noise(self, draw: Any, t: int) -> dict[str, Tensor]:
+        """What the engine's seed of step t gives, weight by weight."""
+        seed = torch.Generator().manual_seed(seeds.mixed("step", 0, t, *ranks.position()))
+        parts = draw(self.world.layout.n, generator=seed).split([p.numel() for p in self.w.values()])
+        return {name: part.view_as(p) for (name, p), part in zip(self.w.items(), parts, strict=True)}
+
+    def step(
+        self, rate: float, rate_of_s: float, shown: Shown, added: Callable[[], Tensor | float] = lambda: 0.0,
+        draw: Any = torch.rand,
+    ) -> None:  # fmt: skip
+        t = next(self.time)
+        images, labels = self.source.at(t)
+        noise = self.noise(draw, t)
+        seen = {name: shown(p, self.s[name], noise[name]) for name, p in self.w.items()}
+        self.of_w.zero_grad()
+        self.of_s.zero_grad()
+        (cross_entropy(functional_call(self.model, seen, images), labels) + added()).backward()
+        self.of_w.param_groups[0]["lr"], self.of_s.param_groups[0]["lr"] = rate, rate_of_s
+        self.of_w.step()
+        self.of_s.step()
+
+    def best(self, score: Callable[[str], Tensor], k: int) -> dict[str, Tensor]:
+        flat = torch.cat([score(name).detach().reshape(-1) for name in self.w])
+        mask = torch.zeros_like(flat)
+        mask[flat.argsort(descending=True, stable=True)[:k]] = 1
+        parts = mask.split([p.numel() for p in self.w.values()])
+        return {name: part.view_as(p) for (name, p), part in zip(self.w.items(), parts, strict=True)}
+
+    def train(self, rates: list[float], mask: dict[str, Tensor]) -> None:
+        """On a mask, weights alone."""
+        clear(self.w, mask, self.of_w)
+        for rate in rates:
+            images, labels = self.source.at(next(self.time))
+            self.of_w.zero_grad()
+            cross_entropy(self.model(images), labels).backward()
+            for name, p in self.w.items():
+                assert p.grad is not None
+                p.grad *= mask[name]
+            self.of_w.param_groups[0]["lr"] = rate
+            self.of_w.step()
+
+
+def sgd(parameters: list[Tensor]) -> Any:
+    return torch.optim.SGD(parameters, 0.0, 0.9)
+
+
+def milestones(T: int) -> list[float]:
+    return [0.05 * (1.0 if t < T / 2 else 0.1 if t < 3 * T / 4 else 0.01) for t in range(T)]
+
+
+def test_continuous_sparsification_is_its_pseudo_code() -> None:
+    world, k, T, s0 = network("residual", HEAVY), 60, 8, -0.1
+    loop, scale = Loop(world, torch.full((world.layout.n,), s0), sgd), 1 / torch.tensor(s0).sigmoid()
+    then: Any = None
+    for _ in range(3):
+        for t, rate in enumerate(milestones(T)):
+            beta = 200 ** (t / (T - 1))
+            loop.step(
+                rate, 2 * rate, lambda w, s, _, b=beta: w * (b * s).sigmoid() * scale,
+                lambda b=beta: 1e-3 * scale * sum((b * s).sigmoid().sum() for s in loop.s.values()),
+            )  # fmt: skip
+            then = then or copy.deepcopy((loop.model.state_dict(), loop.of_w.state_dict()))
+        last = {name: s.detach().clone() for name, s in loop.s.items()}
+        for s in loop.s.values():
+            s.data = (200 * s.data).clamp(max=s0)
+    mask = loop.best(lambda name: last[name], k)
+    loop.model.load_state_dict(then[0])
+    loop.of_w.load_state_dict(then[1])
+    loop.train(milestones(T), mask)
+    method = continuous_sparsification(Plan(world.layout, k, T, HEAVY), start=s0, strength=1e-3)
+    agree(world, run(method, world, world.start(0)).state, loop.model, LOOSE)
+
+
+def test_movement_is_its_pseudo_code() -> None:
+    """T = 20: 20 steps, 2 with all weights, then 9 rounds of 2; from the seventh on k weights."""
+    world, k, T, n = network("tied", HEAVY), 90, 20, network("tied").layout.n
+    loop = Loop(world, torch.zeros(n), sgd)
+    everything = {name: torch.ones_like(p) for name, p in loop.w.items()}
+    loop.train(milestones(T), everything)
+    loop.fresh()
+    score, rates = {name: torch.zeros_like(p) for name, p in loop.w.items()}, iter(milestones(T))
+    for r in range(-1, 9):
+        kept = (1 - min(1.0, (r + 1) / 7)) ** 3
+        mask = everything if r < 0 else loop.best(lambda name: score[name], int(k + (n - k) * kept + 0.5))
+        for _ in range(2):
+            rate, images_labels = next(rates), loop.source.at(next(loop.time))
+            seen = {name: (p * mask[name]).detach().requires_grad_() for name, p in loop.w.items()}
+            loop.of_w.zero_grad()
+            cross_entropy(functional_call(loop.model, seen, images_labels[0]), images_labels[1]).backward()
+            for name, p in loop.w.items():
+                g = seen[name].grad
+                assert g is not None
+                score[name] -= rate * g * p.detach()
+                p.grad = g * mask[name]
+            loop.of_w.param_groups[0]["lr"] = rate
+            loop.of_w.step()
+    mask = loop.best(lambda name: score[name], k)
+    clear(loop.w, mask, loop.of_w)
+    state = run(movement(Plan(world.layout, k, T, HEAVY), period=2), world, world.start(0)).state
+    agree(world, state, loop.model, LOOSE)
+
+
+def test_l0_is_its_pseudo_code() -> None:
+    world, k, T, strength = network("residual", HEAVY), 60, 20, 1e-3
+    start = HardConcrete().first(world.start(0))
+    assert start.abs().max() < 0.06 and start.std() > 0.005
+    loop = Loop(world, start, torch.optim.Adam)
+    rates = milestones(T)
+    for rate in rates[:15]:
+        loop.step(
+            rate, 0.2 * rate,
+            lambda w, s, u: w * (1.2 * ((u.log() - (1 - u).log() + s) / (2 / 3)).sigmoid() - 0.1).clamp(0, 1),
+            lambda: strength * sum((s - 2 / 3 * math.log(0.1 / 1.1)).sigmoid().sum() for s in loop.s.values()),
+        )  # fmt: skip
+    mask = loop.best(lambda name: loop.s[name], k)
+    for name, p in loop.w.items():
+        p.data *= (1.2 * loop.s[name].detach().sigmoid() - 0.1).clamp(0, 1)
+    loop.train(rates[15:], mask)
+    state = run(l0(Plan(world.layout, k, T, HEAVY), strength), world, world.start(0)).state
+    agree(world, state, loop.model, LOOSE)
+
+
+def divergence(w: Tensor, s: Tensor) -> Tensor:
+    a = s - (w**2).log()
+    return K1 - K1 * (K2 + K3 * a).sigmoid() + torch.log1p((-a).exp()) / 2
+
+
+def test_variational_dropout_is_its_pseudo_code() -> None:
+    world, k, T, strength = network("residual", HEAVY), 60, 20, 1e-3
+    loop = Loop(world, torch.full((world.layout.n,), -6.0), torch.optim.Adam)
+    rates = milestones(T)
+    for t, rate in enumerate(rates[:15], 1):
+        loop.step(
+            rate, 0.2 * rate, lambda w, s, e: w + (s / 2).exp() * e,
+            lambda t=t: strength * min(1, t / 7.5) * sum(divergence(p, loop.s[i]).sum() for i, p in loop.w.items()),
+            draw=torch.randn,
+        )  # fmt: skip
+    mask = loop.best(lambda name: (loop.w[name] ** 2).log() - loop.s[name], k)
+    loop.train(rates[15:], mask)
+    plan = Plan(world.layout, k, T, HEAVY)
+    method = variational_dropout(plan, strength)
+    gate = Variational(0.2, 15, strength, start=-6.0)
+    (stage,) = method.stages
+    first = Phase(Everything(), plan.train(15, through=gate))
+    method = Method("variational-dropout", (Stage((first, *stage.phases[1:])),))
+    agree(world, run(method, world, world.start(0)).state, loop.model, 1e-5)
+
+
+# ---- identities: open gates are plain training ----------------------------------------------------------------------
+
+
+def through(gate: Gate) -> Method:
+    return Method("dense", (Stage((Phase(Everything(), Train(15, HEAVY, gate)),)),))
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        Continuous(1.0, 15, start=50.0, final=1.0, strength=0.0),
+        Movement(),
+        Variational(1.0, 15, strength=0.0, start=-100.0),
+    ],
+    ids=lambda gate: type(gate).__name__,
+)
+def test_open_gates_are_plain_training(gate: Scored) -> None:
+    world = network("residual", HEAVY)
+    one, two = (run(through(g), world, world.start(0)).state for g in (gate, Gate()))
+    assert torch.equal(one.x, two.x) and torch.equal(one.slots["rest"], two.slots["rest"])
+    assert eval(repr(gate)) == gate
+
+
+def test_movement_counts_what_steps_of_plain_descent_do() -> None:
+    """Without momentum and decay: s_j sums w_j times its changes, half the growth of w_j^2 if rates are small."""
+    world = network("perceptron", HEAVY)
+    slow = Recipe(1e-4, Milestones(()), SGD(0.0, weight_decay=0.0), batch=16)
+    method = Method("move", (Stage((Phase(Everything(), Train(20, slow, Movement())),)),))
+    start = world.start(0)
+    end = run(method, world, start).state
+    growth = (end.x.double() ** 2 - start.x.double() ** 2) / 2
+    torch.testing.assert_close(end.slots["scores"].double(), growth, rtol=2e-2, atol=2e-8)
+
+
+def test_scores_of_removed_weights_go_on() -> None:
+    """Movement is straight through: what is off may come back, and does."""
+    world = network("perceptron", MOMENTUM)
+    _, seen = states(movement(plan_of(world, 0.8, steps=200), period=4), world)
+    masks = [state.support for state in seen if state.stage == 1]
+    assert any((new & ~old).any() for old, new in itertools.pairwise(masks))
+
+
+# ---- laws of the gates ---------------------------------------------------------------------------------------------
+
+
+def hard(s: float, n: int = 200_000) -> tuple[HardConcrete, Joint]:
+    gate = HardConcrete(strength=1.0)
+    x = torch.ones(n)
+    state = State(x, torch.ones(n, dtype=torch.bool), slots={"scores": torch.full((n,), s)})
+    return gate, gate.context(state)
+
+
+@pytest.mark.parametrize("s", [-3.0, -0.5, 0.0, 2.0])
+def test_as_many_gates_are_open_as_the_penalty_counts(s: float) -> None:
+    """P(z > 0), also by its derivative; and z = 0 and z = 1 exactly have a share each."""
+    gate, c = hard(s)
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        gate.open(c)
+    expected = torch.tensor(s - 2 / 3 * math.log(0.1 / 1.1), dtype=torch.float64).requires_grad_()
+    p = expected.sigmoid()
+    assert float((c.bits > 0).double().mean()) == pytest.approx(p.item(), abs=5e-3)
+    (slope,) = torch.autograd.grad(p, expected)
+    torch.testing.assert_close(gate.penalty(c)[:1].double(), slope[None], rtol=1e-5, atol=1e-6)
+    assert (c.bits == 1).sum() > 0 and (c.bits == 0).sum() > 0
+    assert not c.steepness[(c.bits == 0) | (c.bits == 1)].any()
+
+
+def test_the_caller_s_generator_stays() -> None:
+    gate, c = hard(0.0, 10)
+    before = torch.get_rng_state()
+    gate.open(c)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_stronger_penalty_closes_more_gates() -> None:
+    world = network("perceptron", MOMENTUM)
+    shares = []
+    for strength in (0.0, 1e-4, 1e-2):
+        gate = HardConcrete(0.4, strength)
+        end = run(Method("l0", (Stage((Phase(Everything(), Train(300, MOMENTUM, gate)),)),)), world, world.start(0))
+        shares.append(float((HardConcrete.expected(end.state.slots["scores"]) > 0.5).double().mean()))
+    assert shares[0] > shares[1] > shares[2] and shares[2] < 0.2
+
+
+def test_a_kept_weight_is_the_weight_times_its_gate() -> None:
+    x, s = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, -5.0, 5.0])
+    state = State(x, torch.tensor([True, True, False]), slots={"scores": s})
+    assert Deterministic()(None, state).x.tolist() == pytest.approx([0.5, 0.0, 0.0])
+
+
+def test_signal_to_noise_orders_by_variance_over_square() -> None:
+    state = State(
+        torch.tensor([1.0, -2.0, 0.0, 1.0]), torch.ones(4, dtype=torch.bool), slots={"scores": torch.zeros(4)}
+    )
+    score = SignalToNoise()(None, state)
+    assert score.argsort(descending=True, stable=True).tolist() == [1, 0, 3, 2] and score.isfinite().all()
+
+
+def test_beta_rises_to_its_end_and_a_round_starts_where_the_last_one_closed() -> None:
+    gate = Continuous(1.0, 11, start=0.1, final=200.0)
+    x, support = torch.ones(3), torch.ones(3, dtype=torch.bool)
+    slots = {"scores": torch.tensor([-0.01, 0.0002, 3.0])}
+    again = gate.enter(State(x, support, slots=slots))
+    assert again.slots["scores"].tolist() == pytest.approx([-2.0, 0.04, 0.1])
+    assert gate.enter(State(x, support, slots=slots, clock=1)).slots["scores"] is slots["scores"]
+    for clock, beta in ((0, 1.0), (5, 200**0.5), (10, 200.0)):
+        c = gate.context(State(x, support, slots=slots, clock=clock))
+        gate.open(c)
+        expected = (beta * slots["scores"]).sigmoid() / torch.tensor(0.1).sigmoid()
+        torch.testing.assert_close(c.bits, expected)
+
+
+@pytest.mark.parametrize("name", ["continuous-sparsification", "movement", "l0", "variational-dropout"])
+def test_the_support_is_the_best_scores(name: str) -> None:
+    """Not the largest weights, and not by a threshold."""
+    world = network("perceptron", MOMENTUM)
+    plan = plan_of(world, 0.9, steps=60)
+    _, seen = states(METHODS[name](plan), world)
+    chosen = next(i for i, state in enumerate(seen) if int(state.support.sum()) == plan.k)
+    score = (SignalToNoise() if name == "variational-dropout" else Scores())(None, seen[chosen - 1])
+    support = seen[chosen].support
+    assert score[support].min() >= score[~support].max()
