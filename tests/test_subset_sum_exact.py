@@ -207,3 +207,17 @@ def test_predictor_in_several_dimensions_for_all_targets_and_for_fixed_size() ->
     radii = covering_radius(scalars[:400])
     for tolerance in (1e-3, 3e-3, 1e-2):
         assert abs(covering_probability(scalars[:400], tolerance).mean() - (radii <= tolerance).mean()) < 0.09
+
+
+def test_vectors_at_their_limits() -> None:
+    """No items: the error is the target. Too many for their dimension: what would fit is said."""
+    answer = solve_vectors(np.zeros((0, 2)), np.array([0.3, -0.5]))
+    assert answer.errors == 0.5 and not answer.success and answer.masks.shape == (0,)
+    batch = solve_vectors(np.zeros((3, 0, 2)), np.zeros((3, 2)), tolerance=0.0)
+    assert batch.success.all() and batch.masks.shape == (3, 0)
+    with pytest.raises(InvalidInput, match="37 items in 3 dimensions are more than the 36"):
+        solve_vectors(np.zeros((37, 3)), np.zeros(3))
+    with pytest.raises(InvalidInput, match="30 items in 200 dimensions are more than the 28"):
+        solve_vectors(np.zeros((30, 200)), np.zeros(200))
+    with pytest.raises(InvalidInput, match="size 9 must be between 0 and the 4 items"):
+        solve_vectors(np.ones((4, 2)), np.zeros(2), size=9)

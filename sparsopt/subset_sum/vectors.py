@@ -37,7 +37,8 @@ def solve_vectors(items: ArrayLike, targets: ArrayLike, tolerance: float = 0.0, 
     """The subset with the least sup-norm error |target - sum of chosen rows|, of all or of exactly `size` items.
 
     items (n, d) or (B, n, d), targets (d,) or (B, d). Errors are recomputed coordinate by coordinate, each correctly
-    rounded. Time about 2^(n/2) n^(1/2) to 2^n as d grows. Raises InvalidInput for more than 36 items.
+    rounded. Time about 2^(n/2) n^(1/2) to 2^n d as d grows. Raises InvalidInput for more than 36 items, or 36 - log2 d
+    from d = 9 on.
     """
     a, z = np.asarray(items, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if a.ndim not in (2, 3) or z.shape != a.shape[:-2] + a.shape[-1:]:
@@ -47,11 +48,22 @@ def solve_vectors(items: ArrayLike, targets: ArrayLike, tolerance: float = 0.0, 
         raise InvalidInput("items and targets must be finite")
     if d == 1:
         return solve(a[..., 0], z[..., 0], "best" if size is None else "size", tolerance, size)
-    if n > LARGEST or (size is not None and not 0 <= size <= n):
-        raise InvalidInput(f"{n} items (at most {LARGEST}; join_lists takes more) or size {size} cannot be searched")
+    if n > most(d):
+        raise InvalidInput(
+            f"{n} items in {d} dimensions are more than the {most(d)} of an exact search; join_lists takes more"
+        )
+    if size is not None and not 0 <= size <= n:
+        raise InvalidInput(f"size {size} must be between 0 and the {n} items")
+    if n == 0:
+        return _answer(a, z, np.zeros(a.shape[:-1], dtype=bool), tolerance, covered=True)
     batch = a.reshape(-1, n, d)
     masks = np.array([_nearest(x, y, size) for x, y in zip(batch, z.reshape(-1, d), strict=True)]).reshape(-1, n)
     return _answer(a, z, masks.reshape(a.shape[:-1]), tolerance, covered=True)
+
+
+def most(d: int) -> int:
+    """The largest n of an exact search: in many dimensions the tree helps no more, and 2^n d is the work."""
+    return LARGEST if d <= 8 else max(1, LARGEST - math.ceil(math.log2(d)))
 
 
 def join_lists(
@@ -106,7 +118,8 @@ def sup_errors(items: Floats, targets: Floats, masks: Masks) -> Floats:
 
 def _answer(a: Floats, z: Floats, masks: Masks, tolerance: float, covered: bool) -> Answer:
     n, d = a.shape[-2:]
-    errors = sup_errors(a.reshape(-1, n, d), z.reshape(-1, d), masks.reshape(-1, n)).reshape(z.shape[:-1])
+    many = math.prod(z.shape[:-1])
+    errors = sup_errors(a.reshape(many, n, d), z.reshape(many, d), masks.reshape(many, n)).reshape(z.shape[:-1])
     success = errors <= tolerance
     codes = np.where(success, CODE[Status.WITHIN], CODE[Status.MISSED if covered else Status.UNSETTLED])
     rounding = n * 2.0**-51 * (np.abs(a).sum(-2).max(-1) + np.abs(z).max(-1))
