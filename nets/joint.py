@@ -19,10 +19,11 @@ from torch import Tensor
 from nets import seeds
 from nets.gates import Gate
 from nets.relaxations import SCORES
+from sparsopt import support as sp
 from sparsopt.fits import restricted
 from sparsopt.state import State
 
-__all__ = ["Continuous", "Deterministic", "HardConcrete", "Movement", "SignalToNoise", "Variational"]
+__all__ = ["BiLevel", "Continuous", "Deterministic", "HardConcrete", "Movement", "SignalToNoise", "Variational"]
 
 OWN = "scores."  # slots of the scores' optimiser
 STRETCH, LOW, HIGH = 2 / 3, -0.1, 1.1  # temperature and ends of the hard concrete distribution
@@ -169,6 +170,35 @@ class Movement(Scored):
 
     def open(self, c: Joint) -> None:
         c.bits, c.steepness = c.mask, torch.ones_like(c.s)
+
+
+# ---- bi-level --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BiLevel(Scored):
+    """Bits: the k largest |s|, straight through; s knows that the weights will answer a change of the mask.
+
+    ds = sign(s) (g w - step m g^2),   m = 1 on the mask, else 0;     dw = m g
+
+    Zhang, Yao, Ram, Zhao, Chen, Hong, Wang and Liu (2022), "Advancing model pruning via bi-level optimization" (BiP):
+    the minimiser of f(m w) + |w|^2 / (2 step) moves with m by -step g if the Hessian of f is left out, and f feels that
+    by m g. (Derived here from their two levels; their code squares the scores' own gradient g w.) First scores are the
+    weights. One batch serves both levels, which move together: the authors take turns, on two batches.
+    """
+
+    k: int = 0
+    step: float = 1e-4
+
+    def first(self, state: State) -> Tensor:
+        return state.x.clone()
+
+    def open(self, c: Joint) -> None:
+        c.bits, c.steepness = sp.top(c.s.abs(), self.k, c.mask.bool()).to(c.s.dtype), c.s.sign()
+
+    def gradient(self, g: Tensor, v: Tensor, c: Joint) -> None:
+        c.slope = c.steepness * (g * v - self.step * c.bits * g * g)
+        g.mul_(c.bits)
 
 
 # ---- hard concrete gates -------------------------------------------------------------------------------------------

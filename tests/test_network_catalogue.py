@@ -36,7 +36,7 @@ TRAININGS = {  # what the docstrings promise, in trainings of T steps; R rounds
     "imp-rewind": lambda R: R + 1, "imp-reinit": lambda R: R + 2, "lr-rewinding": lambda R: R + 1,
     "fine-tuning": lambda R: R + 1, "gem-miner": lambda R: 2,
     "gsm": lambda R: 2, "gsm-rewind": lambda R: 3,
-    "continuous-sparsification": lambda R: 4, "movement": lambda R: 2,
+    "continuous-sparsification": lambda R: 4, "movement": lambda R: 2, "bip": lambda R: 2,
     **dict.fromkeys(second_order.METHODS, lambda R: 2),
 }  # fmt: skip
 EXTRUDED = {  # training steps beside those of extrusion
@@ -204,6 +204,8 @@ def test_cost_is_what_the_docstring_says(method: str, T: int, sparsity: float) -
         assert total == (max(fewest, int(plan.k < n)) + 1) * T
     elif method in EXTRUDED:
         assert total == EXTRUDED[method](T) + round(0.576 * T)
+    elif method in ("l1-filters", "network-slimming"):
+        assert total == T + T // 4
     elif method in ("one-shot", "one-shot-layerwise"):
         assert total == (2 * T if plan.k < n else T)
     else:

@@ -16,13 +16,14 @@ from torch.nn.functional import cross_entropy
 
 from nets import ranks, seeds
 from nets.catalogue import METHODS, Plan
-from nets.catalogue.relaxed import continuous_sparsification, l0, movement, variational_dropout
+from nets.catalogue.relaxed import bip, continuous_sparsification, l0, movement, variational_dropout
 from nets.data import Batches
 from nets.gates import Gate
 from nets.joint import (
     K1,
     K2,
     K3,
+    BiLevel,
     Continuous,
     Deterministic,
     HardConcrete,
@@ -166,6 +167,37 @@ def test_movement_is_its_pseudo_code() -> None:
     agree(world, state, loop.model, LOOSE)
 
 
+def test_bip_is_its_pseudo_code() -> None:
+    """g, at the masked weights, is autograd's; so are both straight-through gradients."""
+    world, k, T, step = network("residual", HEAVY), 60, 12, 0.5
+    loop = Loop(world, torch.zeros(world.layout.n), sgd)
+    loop.train(milestones(T), {name: torch.ones_like(p) for name, p in loop.w.items()})
+    loop.fresh()
+    for name, p in loop.w.items():
+        loop.s[name].data = p.detach().clone()
+    for rate in milestones(T):
+        mask = loop.best(lambda name: loop.s[name].abs(), k)
+        seen = {name: p * (mask[name] + loop.s[name].abs() - loop.s[name].abs().detach()) for name, p in loop.w.items()}
+        images, labels = loop.source.at(next(loop.time))
+        for tensor in seen.values():
+            tensor.retain_grad()
+        loop.of_w.zero_grad()
+        loop.of_s.zero_grad()
+        cross_entropy(functional_call(loop.model, seen, images), labels).backward()
+        for name, s in loop.s.items():
+            g = seen[name].grad
+            assert g is not None and s.grad is not None
+            s.grad -= step * s.detach().sign() * mask[name] * g**2
+        loop.of_w.param_groups[0]["lr"], loop.of_s.param_groups[0]["lr"] = rate, 2 * rate
+        loop.of_w.step()
+        loop.of_s.step()
+    clear(loop.w, loop.best(lambda name: loop.s[name].abs(), k), loop.of_w)
+    plan = Plan(world.layout, k, T, HEAVY)
+    one, other = (run(bip(plan, step=step_), world, world.start(0)).state for step_ in (step, 0.0))
+    agree(world, one, loop.model, LOOSE)
+    assert not torch.equal(one.slots["scores"], other.slots["scores"])
+
+
 def test_l0_is_its_pseudo_code() -> None:
     world, k, T, strength = network("residual", HEAVY), 60, 20, 1e-3
     start = HardConcrete().first(world.start(0))
@@ -224,6 +256,7 @@ def through(gate: Gate) -> Method:
     [
         Continuous(1.0, 15, start=50.0, final=1.0, strength=0.0),
         Movement(),
+        BiLevel(1.0, k=10_000),
         Variational(1.0, 15, strength=0.0, start=-100.0),
     ],
     ids=lambda gate: type(gate).__name__,
@@ -325,7 +358,7 @@ def test_beta_rises_to_its_end_and_a_round_starts_where_the_last_one_closed() ->
         torch.testing.assert_close(c.bits, expected)
 
 
-@pytest.mark.parametrize("name", ["continuous-sparsification", "movement", "l0", "variational-dropout"])
+@pytest.mark.parametrize("name", ["continuous-sparsification", "movement", "bip", "l0", "variational-dropout"])
 def test_the_support_is_the_best_scores(name: str) -> None:
     """Not the largest weights, and not by a threshold."""
     world = network("perceptron", MOMENTUM)
@@ -333,5 +366,14 @@ def test_the_support_is_the_best_scores(name: str) -> None:
     _, seen = states(METHODS[name](plan), world)
     chosen = next(i for i, state in enumerate(seen) if int(state.support.sum()) == plan.k)
     score = (SignalToNoise() if name == "variational-dropout" else Scores())(None, seen[chosen - 1])
+    score = score.abs() if name == "bip" else score
     support = seen[chosen].support
     assert score[support].min() >= score[~support].max()
+
+
+def test_bip_chooses_among_all_layers() -> None:
+    """Mistake 6: a code that divides k evenly over layers, and says that weights compete globally."""
+    world = network("residual", MOMENTUM)
+    plan = plan_of(world, 0.7, steps=30)
+    densities = world.weights.densities(run(bip(plan), world, world.start(0)).support).values()
+    assert max(densities) - min(densities) > 0.2

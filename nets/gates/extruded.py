@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -41,6 +42,8 @@ class Extruded(Gate):
     Wang, Qin, Zhang and Fu (2021), "Neural pruning via growing regularization" (GReg-1): there and in the code of Bai
     et al. (2022) it grows by 1e-4 every 5 steps to 1, and stays for 40,000 more.
     """
+
+    passes: ClassVar[tuple[int, int]] = (0, 3)  # at most: what has left counts too
 
     steps: int
     limit: float = 1.0
