@@ -64,6 +64,7 @@ class NetworkCell:
     prunable: Rule = ConvolutionsAndLinear()
     settings: tuple[tuple[str, Any], ...] = ()
     init: str = "kaiming-normal"
+    engine: str = "dense"
 
     kind: ClassVar[str] = "network"
     packages: ClassVar[tuple[str, ...]] = ("numpy", "torch")
@@ -101,7 +102,7 @@ class NetworkCell:
         outcome = nets.prune(
             model, data, self.method, self.sparsity, self.recipe, self.seed, folder, epochs=self.epochs,
             budget=self._budget(data), prunable=self.prunable, device=self.device, evaluate_every=NEVER,
-            settings=dict(self.settings),
+            settings=dict(self.settings), engine=self.engine,
         )  # fmt: skip
         return {
             "accuracy": outcome.accuracy,

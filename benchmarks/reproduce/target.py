@@ -62,6 +62,7 @@ class Target:
     claims: tuple[Claim, ...] = ()
     prunable: Rule = ConvolutionsAndLinear()
     init: str = "kaiming-normal"
+    engine: str = "dense"
     cpu: Mapping[str, Any] = field(default_factory=dict)
     shortened: bool = False
 
@@ -84,6 +85,7 @@ class Target:
         return NetworkCell(
             self.data, self.model, arm.method, arm.sparsity, seed, self.epochs, arm.trainings, device,
             recipe=arm.recipe or self.recipe, prunable=self.prunable, settings=arm.settings, init=self.init,
+            engine=self.engine,
         )  # fmt: skip
 
 

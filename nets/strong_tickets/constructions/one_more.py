@@ -117,10 +117,9 @@ class OneMore:
         mask = np.zeros((len(weight), inputs, self.copies, area), dtype=bool)
         for part in chunks(len(weight), max(1, (1 << 22) // each)):
             index = np.arange(part.start * each, part.stop * each)
-            items, locked = (
-                values.reshape(-1, inputs, self.copies, area).transpose(0, 1, 3, 2).reshape(-1, self.copies)
-                for values in (source.values(name, index), source.locked(name, index))
-            )
+            shape = (-1, inputs, self.copies, area)
+            items = source.values(name, index).reshape(shape).transpose(0, 1, 3, 2).reshape(-1, self.copies)
+            locked = source.locked(name, index).reshape(shape).transpose(0, 1, 3, 2).reshape(-1, self.copies)
             chosen = settle(rule, items, targets[part].reshape(-1), locked, tally)
             mask[part] = chosen.reshape(-1, inputs, area, self.copies).transpose(0, 1, 3, 2)
         return mask.reshape(source[name].shape)
