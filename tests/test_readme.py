@@ -72,3 +72,11 @@ def test_table_is_complete() -> None:
     named = {name for row in ROWS for cell in (row[0], row[2]) for name in re.findall(r"`([\w-]+)`", cell)}
     assert set(sparsopt.catalogue.METHODS) <= named
     assert set(nets.catalogue.METHODS) - {"dense", "imp-reinit"} <= named
+
+
+def test_tests_that_are_named_exist() -> None:
+    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", README)
+    assert len(named) >= 13
+    for file, test in named:
+        source = (Path(__file__).parent.parent / file).read_text()
+        assert re.search(rf"^(async )?def {test}\(", source, flags=re.M), (file, test)
