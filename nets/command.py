@@ -31,6 +31,12 @@ class Train:
     """a name of `python -m nets methods`; default: the recipe's"""
     epochs: float | None = None
     """length of one training; default: the recipe's"""
+    width: float = 1.0
+    """factor on the channels and hidden units of each layer"""
+    init: str = "kaiming-normal"
+    """first weights: kaiming-normal, fan-out or signed-constant"""
+    dropout: float = 0.0
+    """of the hidden linear layers of the LeNets and Conv-2/4/6"""
     validation: float = 0.0
     """share of the training split to hold out and measure on, to choose settings; 0: measure on the test split"""
     seed: int = 0
@@ -63,9 +69,12 @@ class Train:
         paper = self._recipe()
         data = nets.data.load(self.data or paper.data)
         data = data.validation(self.validation, seed=0) if self.validation else data
+        model = nets.models.Named(
+            self.model or paper.model, data.inputs, data.classes, self.width, self.init, self.dropout
+        )
         with _progress() as progress:
             outcome = nets.prune(
-                self.model or paper.model, data, method, sparsity, paper, self.seed, self.out, epochs=self.epochs,
+                model, data, method, sparsity, paper, self.seed, self.out, epochs=self.epochs,
                 budget=budget, settings=settings, device=self.device, engine=self.engine, progress=progress,
                 save_every=self.save_every,
             )  # fmt: skip

@@ -45,6 +45,15 @@ def test_prune_prints_the_outcome_and_nothing_else_when_piped(
     assert capsys.readouterr().out == first.out, "the same command, the same result, found again"
 
 
+def test_variants_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """A narrower network, other first weights, dropout: each changes what is trained."""
+    said = []
+    for variant in ([], ["--width", "0.5"], ["--init", "signed-constant"], ["--dropout", "0.5"]):
+        assert main(["prune", *SMALL, "--method", "imp", "--set", "rounds=1", *variant]) == 0
+        said.append(next(line for line in capsys.readouterr().out.splitlines() if line.startswith("accuracy")))
+    assert len(set(said)) == 4
+
+
 def test_train_is_dense(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *SMALL, "--recipe", "sgd", "--learning-rate", "0.05", "--batch", "32"]) == 0
     out = capsys.readouterr().out
@@ -60,6 +69,8 @@ def test_train_is_dense(capsys: pytest.CaptureFixture[str]) -> None:
         (["--epochs", "0"], "nets: epochs = 0.0: one training must have a positive length"),
         (["--budget", "3"], "nets: a budget of 3 steps is too small for imp"),
         (["--model", "lenet"], "nets: unknown model 'lenet'; did you mean lenet-5?"),
+        (["--init", "zeros"], "nets: unknown initialisation 'zeros'"),
+        (["--dropout", "1.0"], "nets: lenet-300-100: dropout=1.0 needs hidden linear layers"),
         (["--data", "digit"], "nets: unknown data set 'digit'"),
         (["--device", "warp"], "nets: device 'warp' cannot be used here"),
         (["--learning-rate", "-1"], "nets: learning_rate = -1.0: give a finite number"),
