@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,13 +14,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from nets.adaptive import Release, Ridged
 from nets.catalogue import METHODS, Plan
-from nets.catalogue.regularised import dlth, growing_regularisation, unidlth, unilth
+from nets.catalogue.regularised import arht, dlth, growing_regularisation, unidlth, unilth
 from nets.data import Batches
 from nets.gates import Extruded, Gate, Masked
 from nets.recipe import SGD, Milestones, Recipe
-from nets.training import Network
-from sparsopt.method import Method, run
+from nets.training import Network, Train
+from sparsopt.method import Method, Phase, Stage, run
+from sparsopt.moves import Keep
 from sparsopt.state import State
 from tests.networks import MOMENTUM, network, plan_of, rebuilt, states
 from tests.test_during_training import agree, clear, largest, training_copy
@@ -58,7 +61,7 @@ class Loop:
             self.optimiser.param_groups[0]["lr"] = rate
             self.optimiser.step()
 
-    def leaving(self, kept: dict[str, Tensor], steps: int, limit: float = 1.0) -> Callable[[int], Tensor]:
+    def leaving(self, kept: dict[str, Tensor], steps: int, limit: float = 1.0) -> Callable[[int], Tensor | float]:
         """Half the growing penalty on the squares of what is not kept."""
         return lambda t: (
             min(1.0, t / (5 / 9 * steps)) * limit / 2
@@ -212,3 +215,88 @@ def test_extrusion_moves_what_is_removed_to_zero() -> None:
         pressed = seen[0]
         taken.append(float(pressed.x[~pressed.support].norm() / pressed.x.norm()))
     assert taken[0] > 0.5 > 0.2 > taken[1] > taken[2]
+
+
+# ---- ARHT ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_penalty_arht_is_rigl_with_its_accept_test() -> None:
+    world = network("residual", MOMENTUM)
+    plan = plan_of(world, 0.8, steps=80)
+    methods = (arht(plan, rho=0.0), METHODS["rigl-accept"](plan), arht(plan))
+    one, two, three = (run(method, world, world.start(0)).state for method in methods)
+    assert torch.equal(one.x, two.x) and torch.equal(one.support, two.support)
+    assert not torch.equal(three.x, one.x)
+
+
+def test_the_ridge_is_its_penalty() -> None:
+    """Autograd of the penalty on half of the weights, of which some are off the support."""
+    world = network("residual", HEAVY)
+    n, rho, every = world.layout.n, 0.3, torch.arange(world.layout.n)
+    R, mask = (every % 2 == 0).float(), every % 3 > 0
+    start = world.start(0)
+    start = start.but(slots={**start.slots, "regularised": R})
+    k = int(mask.sum())
+    method = Method("ridge", (Stage((Phase(Keep(k, Given(mask)), Train(15, HEAVY, Ridged(rho))),)),))
+    loop = Loop(world, HEAVY)
+    loop.remove(by_name(world, mask))
+    paying = by_name(world, R * mask)
+    loop.train(
+        milestones(15),
+        lambda t: rho / 2 * sum(((paying[name] * p) ** 2).sum() for name, p in loop.weights.items()),  # type: ignore[return-value]
+    )
+    state = run(method, world, start).state
+    agree(world, state, loop.model)
+    assert torch.equal(state.slots["regularised"], R) and n == len(R)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A mask as a score."""
+
+    mask: Any
+
+    def __call__(self, f: Any, state: State) -> Tensor:
+        return self.mask.float()
+
+
+class Oracle:
+    """f(x) = the first number of x."""
+
+    def at(self, state: State) -> Oracle:
+        return self
+
+    def value(self, x: Tensor) -> float:
+        return float(x[0])
+
+
+def pair(loss: float, seed: int = 0) -> tuple[State, State]:
+    """Before: f = 4, and S = {0, 1, 2}; after: another f, 2 has gone and 3 has come; 4 is outside, 1 has left R."""
+    x, S = torch.tensor([4.0, 2.0, 1.0, 0.0, 0.0]), torch.tensor([True, True, True, False, False])
+    R = {"regularised": torch.tensor([1.0, 0.0, 1.0, 1.0, 1.0])}
+    old = State(x, S, seed, slots=R)
+    then = torch.tensor([True, True, False, True, False])
+    return old, State(torch.tensor([loss, 2.0, 0.0, 1.0, 0.0]), then, seed, slots=R)
+
+
+@given(st.floats(0.0, 8.0), st.floats(0.0, 1.0), st.floats(0.0, 0.9))
+def test_a_round_is_judged_with_the_penalty(loss: float, rho: float, share: float) -> None:
+    old, new = pair(loss)
+    state, status = Release(rho, share)(Oracle(), old, new)
+    x = float(new.x[0])
+    before, after = 4 + rho / 2 * (16 + 1), x + rho / 2 * (x**2 + 1)
+    if abs(before - after - share * before) < 1e-5:
+        return
+    good = before - after > share * before and after < before
+    assert status is None and torch.equal(state.x, new.x if good else old.x)
+    left = state.slots["regularised"]
+    assert left.sum() == (4 if good else 3) and left[1] == 0 and left[3:].all()
+
+
+def test_weights_leave_by_their_squares() -> None:
+    """4 with probability 16 / 17, 1 with 1 / 17; where R and S are apart, nothing leaves."""
+    first = [float(Release()(Oracle(), *pair(8.0, seed))[0].slots["regularised"][0]) for seed in range(2000)]
+    assert abs(sum(first) / 2000 - 1 / 17) < 0.02
+    old, new = pair(8.0)
+    old = old.but(slots={"regularised": torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0])})
+    assert Release()(Oracle(), old, new)[0].slots["regularised"].tolist() == [0, 0, 0, 1, 1]

@@ -119,6 +119,7 @@ def test_continuous_sparsification_is_its_pseudo_code() -> None:
     world, k, T, s0 = network("residual", HEAVY), 60, 8, -0.1
     loop, scale = Loop(world, torch.full((world.layout.n,), s0), sgd), 1 / torch.tensor(s0).sigmoid()
     then: Any = None
+    last: dict[str, Tensor] = {}
     for _ in range(3):
         for t, rate in enumerate(milestones(T)):
             beta = 200 ** (t / (T - 1))
