@@ -17,6 +17,8 @@ from nets.catalogue.plan import evaluations
 from nets.training import Network
 from sparsopt import support as sp
 from sparsopt.result import Result, Status, Trace
+from sparsopt.structures import unit_labels
+from sparsopt.support import Elements, Structure
 
 __all__ = ["Outcome", "outcome_of"]
 
@@ -27,7 +29,7 @@ class Outcome:
 
     model       a copy of the module with the pruned weights set to zero: plain parameters, loads anywhere
     masks       parameter name -> boolean tensor, True where a weight is kept
-    sparsity    1 - kept / prunable, exact; `prunable` is the denominator
+    sparsity    1 - kept / prunable, exact; `prunable` is the denominator: weights, or `unit` (channels)
     accuracy    on the test split after the last step (nan for data without one)
     cost        "steps" trained in all, "gradients" evaluated to choose weights beside them, "seconds" over all
                 sessions; "flops" of steps and gradients with the masks of their time, "dense_flops" of the steps with
@@ -49,6 +51,7 @@ class Outcome:
     status: Status
     effective_sparsity: float
     collapses: Mapping[str, float]
+    unit: str = "weights"
 
     @property
     def collapsed(self) -> tuple[str, ...]:
@@ -66,12 +69,12 @@ class Outcome:
         return f" and {count:.0f} gradients to choose by" if count else ""
 
     def __str__(self) -> str:
-        kept = sum(int(mask.sum()) for mask in self.masks.values())
+        kept = round((1 - self.sparsity) * self.prunable)
         effective = "" if math.isnan(self.effective_sparsity) else f"; effective {self.effective_sparsity:.4%}"
         paid = f"{self.cost['flops']:.3g} FLOPs ({self.cost['dense_flops']:.3g} if dense)"
         rows = [
             ("status", str(self.status)),
-            ("sparsity", f"{self.sparsity:.4%} ({kept} of {self.prunable} prunable weights kept){effective}"),
+            ("sparsity", f"{self.sparsity:.4%} ({kept} of {self.prunable} prunable {self.unit} kept){effective}"),
             ("accuracy", f"{self.accuracy:.4f} on the test split, last step"),
             ("cost", f"{self.cost['steps']:.0f} steps{self._choosing}, {self.cost['seconds']:.1f} s, {paid}"),
             *(("warning", sentence) for sentence in self.warnings),
@@ -85,11 +88,14 @@ def _gradients(result: Result) -> int:
     return sum(evaluations(stages[row.stage].phases[row.phase].move) for row in result.trace)
 
 
-def outcome_of(network: Network, result: Result, seconds: float, one: flops.Forward) -> Outcome:
+def outcome_of(
+    network: Network, result: Result, seconds: float, one: flops.Forward, structure: Structure = Elements()
+) -> Outcome:
     """The outcome of a finished run; every number is taken anew from the state that it ended in.
 
-    one: the operations of a forward pass of a sample.
+    one: the operations of a forward pass of a sample; structure: what sparsity counts.
     """
+    units = int(unit_labels(structure, network.layout.n).max(initial=-1)) + 1
     state, model = result.state, network.module(result.state)
     paid = flops.spent(result.method, result.trace, one, min(network.recipe.batch, len(network.data.labels)))
     loss, accuracy = network.test(state)
@@ -97,14 +103,15 @@ def outcome_of(network: Network, result: Result, seconds: float, one: flops.Forw
     return Outcome(
         model=model,
         masks=masks,
-        sparsity=1 - sp.count(state.support) / network.layout.n,
+        sparsity=1 - sp.size(structure, state.support) / units,
         accuracy=accuracy,
         loss=loss,
-        prunable=network.layout.n,
+        prunable=units,
         densities=network.weights.densities(state.support),
         cost={"steps": state.cost, "gradients": _gradients(result), "seconds": seconds, **paid},
         trace=result.trace,
         status=result.status,
         effective_sparsity=diagnostics.effective_sparsity(model, masks, network.samples()),
         collapses=diagnostics.collapses(masks, result.trace),
+        unit="weights" if structure == Elements() else "channels",
     )

@@ -29,6 +29,7 @@ from nets.models import Named
 from nets.outcome import Outcome, outcome_of
 from nets.recipe import Recipe
 from nets.recipes import RECIPES, Published
+from nets.structured.rule import rule_of, structure_of
 from nets.training import Network
 from nets.weights import Rule
 from sparsopt import support as sp
@@ -37,6 +38,8 @@ from sparsopt.method import Method, run
 from sparsopt.names import lookup
 from sparsopt.result import Result, Status, Trace
 from sparsopt.state import State
+from sparsopt.structures import unit_labels
+from sparsopt.support import Elements, Structure
 
 __all__ = ["DEFAULT", "Outcome", "prune"]
 
@@ -75,7 +78,8 @@ def prune(
     method          a name of `nets.methods()`, with the name of a control behind it if wanted ("imp+reinit"; see
                     `nets.controls`), an entry (Plan -> Method), or a Method (which brings its own counts and lengths:
                     sparsity, epochs and budget do not change it); default imp
-    sparsity        fraction of the prunable weights to remove, 0 <= sparsity < 1; met exactly
+    sparsity        fraction of the prunable weights to remove, 0 <= sparsity < 1; met exactly. Of structured methods:
+                    fraction of the channels (`nets.structured`)
     recipe          how one trains; default Adam with a cosine schedule. A name of `nets.recipes.RECIPES` is how a paper
                     did, and sets the defaults of method, settings, epochs and prunable too
     out             folder for checkpoints and results; the same call resumes
@@ -99,14 +103,14 @@ def prune(
         settings = {**paper.settings, **(settings or {})}
     recipe = paper.recipe
     epochs = paper.epochs if epochs is None else epochs
-    prunable = paper.prunable if prunable is None else prunable
     dataset = data if isinstance(data, DataSet) else from_arrays(*data)
     engine = engine if out is None else engine_of(Path(out), engine)
-    how: dict[str, Any] = {"prunable": prunable, "recipe": recipe, "device": device, "chunk": max(1, chunk)}
     named = Named(model, dataset.inputs, dataset.classes) if isinstance(model, str) else model
-    network = Network(named, dataset, engine=engine, **how)
-    plan = _plan(network, sparsity, epochs, recipe)
     entry = controls.find(method) if isinstance(method, str) else method
+    prunable = rule_of(entry, prunable, paper.prunable, named, dataset.inputs)
+    how: dict[str, Any] = {"prunable": prunable, "recipe": recipe, "device": device, "chunk": max(1, chunk)}
+    network = Network(named, dataset, engine=engine, **how)
+    plan = _plan(network, sparsity, epochs, recipe, structure_of(entry, prunable, network.layout))
     chosen = _method(entry, plan, budget, settings or {})
     trained = entry.model(named, plan.k, prunable) if isinstance(entry, controls.Controlled) else named
     network = network if trained is named else Network(trained, dataset, engine=engine, **how)
@@ -115,7 +119,7 @@ def prune(
     folder = None if out is None else Folder(Path(out), configuration(network, chosen, seed, every))
     one = flops.forward(network.template, network.samples(), network.layout.names)
     result, seconds = _Session(network, folder, progress, every, save_every, one).run(chosen, seed)
-    outcome = None if result.status is Status.NOT_FINITE else outcome_of(network, result, seconds, one)
+    outcome = None if result.status is Status.NOT_FINITE else outcome_of(network, result, seconds, one, plan.structure)
     if outcome is None or (math.isnan(outcome.loss) and len(dataset.test_labels)):
         raise NotFinite(
             f"training diverged after step {result.state.cost}: a weight became NaN or infinite. "
@@ -136,18 +140,19 @@ def _published(recipe: Recipe | Published | str | None) -> Published:
     return lookup(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe or OWN
 
 
-def _plan(network: Network, sparsity: float, epochs: float, recipe: Recipe) -> Plan:
-    n = network.layout.n
+def _plan(network: Network, sparsity: float, epochs: float, recipe: Recipe, structure: Structure) -> Plan:
+    n = int(unit_labels(structure, network.layout.n).max(initial=-1)) + 1
     k = round((1 - sparsity) * n) if isinstance(sparsity, Real) and 0 <= sparsity < 1 else 0
     if k == 0:
+        what = "weight" if structure == Elements() else "channel"
         raise InvalidInput(
-            f"sparsity = {sparsity} would keep no weight of {n}; give 0 <= sparsity <= {1 - 1 / n:.8g}, "
-            "the fraction of prunable weights to remove"
+            f"sparsity = {sparsity} would keep no {what} of {n}; give 0 <= sparsity <= {1 - 1 / n:.8g}, "
+            f"the fraction of prunable {what}s to remove"
         )
     if not epochs > 0 or not math.isfinite(epochs):
         raise InvalidInput(f"epochs = {epochs}: one training must have a positive length")
     per_epoch = max(1, len(network.data.labels) // min(recipe.batch, len(network.data.labels)))
-    return Plan(network.layout, k, max(1, round(epochs * per_epoch)), recipe)
+    return Plan(network.layout, k, max(1, round(epochs * per_epoch)), recipe, structure)
 
 
 def _method(method: Method | Entry, plan: Plan, budget: int | None, settings: Mapping[str, Any]) -> Method:

@@ -27,7 +27,7 @@ from nets.data.dataset import Augmentation
 from nets.outcome import Outcome
 from nets.recipe import SGD, Adam, Constant, Cosine, Milestones, Recipe, Triangle, WarmUp
 from nets.training import Network
-from nets.weights import Matrices
+from nets.weights import ConvolutionsAndLinear, Matrices
 from sparsopt.errors import CheckpointError, InvalidInput, NotFinite
 from sparsopt.judges import IfDecreasing
 from sparsopt.result import Status, Trace
@@ -49,13 +49,14 @@ def prune(method: Any = "gmp", sparsity: Any = 0.8, recipe: Recipe = MOMENTUM, *
 @given(st.floats(0, 1, exclude_max=True), st.sampled_from(sorted(METHODS)))
 @settings(max_examples=scaled(25))
 def test_sparsity_is_met_exactly(sparsity: float, method: str) -> None:
-    n = 376
+    """In weights; methods of whole channels count channels unless they are told what is prunable."""
+    n, weights = 376, ConvolutionsAndLinear()
     k = round((1 - sparsity) * n)
     if k == 0:
         with pytest.raises(InvalidInput, match="would keep no weight of 376"):
-            prune(method, sparsity, epochs=1)
+            prune(method, sparsity, epochs=1, prunable=weights)
         return
-    outcome = prune(method, sparsity, epochs=1)
+    outcome = prune(method, sparsity, epochs=1, prunable=weights)
     kept = n if method == "dense" else k
     assert (outcome.prunable, sum(int(mask.sum()) for mask in outcome.masks.values())) == (n, kept)
     assert outcome.sparsity == 1 - kept / n

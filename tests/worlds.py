@@ -23,6 +23,7 @@ from nets.gates import (
     TopProducts,
 )
 from nets.recipe import SGD, Constant, Recipe
+from nets.structured import Slimming
 from nets.training import Network
 from sparsopt import support as sp
 from sparsopt.state import Layout, State
@@ -185,6 +186,7 @@ SPELLED_OUT: dict[type[Gate], Callable[..., State]] = {
     CompressionAware: _compression_aware,
     SoftThreshold: _soft_threshold,
     Lasso: _lasso,
+    Slimming: _lasso,  # one block and no norm: all weights are scales
 }
 
 

@@ -17,12 +17,14 @@ from nets.catalogue import (
     at_initialisation,
     compressible,
     deconstructed,
+    one_shot,
     regularised,
     relaxed,
     replacement,
     retraining,
     searches,
     second_order,
+    structured,
     thresholding,
 )
 from nets.catalogue.plan import Entry, Plan, cost, within
@@ -40,6 +42,8 @@ FAMILIES = (
     searches,
     second_order,
     deconstructed,
+    structured,
+    one_shot,
 )
 
 METHODS: dict[str, Entry] = {name: entry for family in FAMILIES for name, entry in family.METHODS.items()}

@@ -25,6 +25,7 @@ from sparsopt.moves import Move, Stay
 from sparsopt.names import lookup
 from sparsopt.schedules import ERK, Decay, Falling, Uniform
 from sparsopt.state import Layout
+from sparsopt.support import Elements, Structure
 
 __all__ = ["Entry", "Plan", "configured", "cost", "evaluations", "finish", "scoped", "scoring", "within"]
 
@@ -33,12 +34,16 @@ RATE = 0.2  # what iterative magnitude pruning removes a round (Frankle and Carb
 
 @dataclass(frozen=True)
 class Plan:
-    """What a method is asked to do: keep k weights of a layout, a training being `steps` long."""
+    """What a method is asked to do: keep k weights of a layout, a training being `steps` long.
+
+    structure: what k counts, for the methods that prune whole channels (`nets.structured`); others do not look at it.
+    """
 
     layout: Layout
     k: int
     steps: int
     recipe: Recipe = Recipe()
+    structure: Structure = Elements()
 
     @property
     def n(self) -> int:
