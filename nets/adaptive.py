@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from nets.gates import Masked
 from sparsopt import support as sp
 from sparsopt.judges import value_of
 from sparsopt.result import Status
-from sparsopt.state import State
+from sparsopt.state import Array, State
 
 __all__ = ["Release", "Ridged"]
 
@@ -42,7 +41,7 @@ class Ridged(Masked):
 
     def enter(self, state: State) -> State:
         state = super().enter(state)
-        return state.but(slots={REGULARISED: torch.ones_like(state.x), **state.slots})
+        return state.but(slots={REGULARISED: _everything(state), **state.slots})
 
     def context(self, state: State) -> Ridge:
         mask = super().context(state)
@@ -68,22 +67,28 @@ class Release:
     def __call__(self, oracle: Any, old: State, new: State) -> tuple[State, Status | None]:
         losses = [value_of(oracle, state) for state in (old, new)]
         before, after = (
-            loss + self.rho / 2 * sp.square_norm(state.x * self._R(state).sqrt())
+            loss + self.rho / 2 * float(_regularised(state) @ (state.x * state.x))
             for loss, state in zip(losses, (old, new), strict=True)
         )
         if after < before and before - after >= self.share * before:
             return new.but(value=losses[1]), None
         m = max(1, sp.count(old.support & ~new.support))
-        slots = {**old.slots, REGULARISED: self._released(old, m, new.key)}
+        slots = {**old.slots, REGULARISED: _released(old, m, new.key)}
         return new.but(x=old.x, support=old.support, slots=slots, value=losses[0]), None
 
-    def _R(self, state: State) -> Tensor:
-        return state.slots.get(REGULARISED, torch.ones_like(state.x))
 
-    def _released(self, state: State, m: int, key: tuple[int, ...]) -> Tensor:
-        """R without m of its members in S: the largest log w^2 plus Gumbel noise are such a draw."""
-        R = self._R(state)
-        candidates = state.support & (R > 0) & (state.x != 0)
-        u = np.random.default_rng(key).random(len(state.x)).clip(1e-300, 1 - 1e-16)
-        score = 2 * state.x.abs().clamp_min(1e-30).double().log() + sp.like(-np.log(-np.log(u)), state.x.double())
-        return R * ~sp.top(score, m, candidates)
+def _everything(state: State) -> Array:
+    return 0 * state.x + 1
+
+
+def _regularised(state: State) -> Array:
+    return state.slots.get(REGULARISED, _everything(state))
+
+
+def _released(state: State, m: int, key: tuple[int, ...]) -> Array:
+    """R without m of its members in S: the largest log w^2 plus Gumbel noise are such a draw."""
+    R, x = _regularised(state), np.abs(sp.to_numpy(state.x)).astype(np.float64)
+    u = np.random.default_rng(key).random(len(x)).clip(1e-300, 1 - 1e-16)
+    score = 2 * np.log(np.maximum(x, 1e-30)) - np.log(-np.log(u))
+    candidates = sp.to_numpy(state.support) & (sp.to_numpy(R) > 0) & (x > 0)
+    return sp.restrict(R, sp.like(~sp.top(score, m, candidates), R))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nets import catalogue as networks
-from nets.catalogue import Plan, searches
+from nets.catalogue import Plan, relaxed, searches
 from sparsopt import catalogue as convex
 from sparsopt.errors import MissingCapability
 from sparsopt.fits import Average, Feedback, Fit, GradientSteps, Remember, Restrict, Rewind
@@ -104,10 +104,9 @@ def _lacking(method: Method) -> bool:
 
 # Training in the place of the steps: the whole network catalogue on NumPy, with Train as gradient descent.
 # Not those that need what X and y do not have: fresh weights, samples of classes, layers to flow through; and not the
-# searches, whose gates draw and train scores in Torch alone.
-TRAINED = [
-    name for name, entry in networks.METHODS.items() if name not in searches.METHODS and not _lacking(entry(_plan(0)))
-]
+# searches and relaxations, whose gates draw and train scores in Torch alone.
+SCORED = {*searches.METHODS, *relaxed.METHODS}
+TRAINED = [name for name, entry in networks.METHODS.items() if name not in SCORED and not _lacking(entry(_plan(0)))]
 
 
 @pytest.mark.parametrize("name", TRAINED)

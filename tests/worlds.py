@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from nets import probes
+from nets.adaptive import Ridged
 from nets.gates import (
     Averaging,
     CompressionAware,
     Exploring,
+    Extruded,
     Gate,
     Lasso,
     Masked,
@@ -175,6 +177,21 @@ def _lasso(f: NumpyWorld, gate: Lasso, state: State, recipe: Recipe, rate: float
     return _descended(state, f.gradient(state.x) + gate.strength * np.sign(state.x), recipe, rate)
 
 
+def _extruded(f: NumpyWorld, gate: Extruded, state: State, recipe: Recipe, rate: float) -> State:
+    """Steps are counted from where the fit started, which its clock tells apart."""
+    began, t = state.slots.get("t", (None, 0))
+    t = t + 1 if began == state.clock else 1
+    penalty = gate.limit * min(1.0, t / max(1.0, gate.rise * gate.steps))
+    g = np.where(state.support, f.gradient(state.x), f.gradient(state.x) + penalty * state.x)
+    slots = {**state.slots, "t": (state.clock, t)}
+    return _descended(state.but(slots=slots), np.where(state.slots["present"], g, 0.0), recipe, rate)
+
+
+def _ridged(f: NumpyWorld, gate: Ridged, state: State, recipe: Recipe, rate: float) -> State:
+    g = f.gradient(state.x) + gate.rho * state.slots["regularised"] * state.x
+    return _descended(state, np.where(state.support, g, 0.0), recipe, rate)
+
+
 BUFFER = "momentum.momentum_buffer.x"
 SPELLED_OUT: dict[type[Gate], Callable[..., State]] = {
     Gate: _plain,
@@ -186,6 +203,8 @@ SPELLED_OUT: dict[type[Gate], Callable[..., State]] = {
     CompressionAware: _compression_aware,
     SoftThreshold: _soft_threshold,
     Lasso: _lasso,
+    Extruded: _extruded,
+    Ridged: _ridged,
     Slimming: _lasso,  # one block and no norm: all weights are scales
 }
 
