@@ -85,7 +85,7 @@ class Compare:
         for method in self.methods:
             find(method)
         for solver in self.solvers:
-            lookup(dict.fromkeys(convex.METHODS), solver, "convex method")
+            lookup(dict.fromkeys((*convex.METHODS, *convex.ASKED_FOR)), solver, "convex method")
         for problem in self.problems:
             lookup(designs.PROBLEMS, problem, "convex problem")
         if self.seeds < 1 or self.threads < 1 or self.jobs < 0 or self.epochs < 0 or not self.trainings > 0:

@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.designs import PROBLEMS, Drawn
-from benchmarks.networks import CORE
 from sparsopt import catalogue
 from sparsopt.method import run
 from sparsopt.problems import LeastSquares
@@ -31,7 +30,8 @@ from sparsopt.state import Array, State
 FROM_THE_MINIMISER = ("backward-elimination", "frank-wolfe", "randomised")  # the unrestricted one: it must be unique
 REFERENCE = "omp"
 PEERS = ("sklearn-omp", "sklearn-lasso")
-METHODS = (*catalogue.METHODS, "auto", *PEERS)
+ASKED_FOR = ("local-search", "aiht", "momentum-iht", "regularised-iht")  # by --solvers only: half of all the time
+METHODS = (*(name for name in catalogue.METHODS if name not in ASKED_FOR), "auto", *PEERS)
 POINTS = 60  # of a curve of objective against cost
 PATIENCE = 0.2  # seconds of repetition
 
@@ -47,8 +47,8 @@ class ConvexCell:
     kind: ClassVar[str] = "convex"
     packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "scikit-learn")
     sources: ClassVar[tuple[str, ...]] = (
-        *(f"sparsopt/{module}.py" for module in (*CORE, "solvers")),
-        *("sparsopt/problems/*.py", "sparsopt/portfolio/*.py", "benchmarks/convex.py", "benchmarks/designs.py"),
+        *("sparsopt/*.py", "sparsopt/catalogue/*.py", "sparsopt/problems/*.py", "sparsopt/portfolio/*.py"),
+        *("benchmarks/convex.py", "benchmarks/designs.py"),
     )
 
     @property
