@@ -135,9 +135,9 @@ def variational_dropout(plan: Plan, strength: float = ONE_IMAGE, rate: float = 1
     T (1 - last) steps on w and s:  f(w + exp(s / 2) e) + strength_t sum_j KL_j,  e ~ N(0, 1)
     S = the k largest w^2 / exp(s);  w = w_S;  train w_S for T last
 
-    log alpha = s - log w^2 orders the weights as in the paper, where a threshold (3, recalled; Gale, Elsen and Hooker 2019: 0.5)
-    cuts them and nothing follows (last = 0). KL counts once a data set, whose size is taken as 60,000. Cost: 1
-    training.
+    log alpha = s - log w^2 orders the weights as in the paper, where a threshold cuts them (3, recalled; Gale, Elsen
+    and Hooker 2019: 0.5) and nothing follows (last = 0). KL counts once a data set, whose size is taken as 60,000.
+    Cost: 1 training.
     """
     ending = round(last * plan.steps)
     gate = Variational(_ratio(plan, rate), plan.steps - ending, strength)
