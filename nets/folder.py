@@ -27,8 +27,8 @@ from sparsopt.method import Method
 
 ADDRESS = re.compile(" at 0x[0-9a-f]+")  # in a function's repr; it would make every process another run
 SUMMARY = (
-    "sparsity", "effective_sparsity", "accuracy", "loss", "prunable", "densities", "cost", "collapsed", "collapses",
-    "warnings",
+    "sparsity", "effective_sparsity", "accuracy", "loss", "prunable", "unit", "densities", "cost", "collapsed",
+    "collapses", "warnings",
 )  # fmt: skip
 
 

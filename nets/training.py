@@ -89,7 +89,7 @@ class Network:
     def fresh(self, seed: int) -> State:
         """As `start`, but another draw even where one module was given: its layers' own `reset_parameters`."""
         model = self.build(seed)
-        return self._state_of(_redrawn(model, seed) if model is self.template else model, seed)
+        return self._state_of(redrawn(model, seed) if model is self.template else model, seed)
 
     def _state_of(self, model: nn.Module, seed: int) -> State:
         x, rest = (part.to(self.device) for part in self.weights.flatten(model))
@@ -178,7 +178,7 @@ def _device(name: str | torch.device) -> torch.device:
         raise InvalidInput(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
-def _redrawn(model: nn.Module, seed: int) -> nn.Module:
+def redrawn(model: nn.Module, seed: int) -> nn.Module:
     """A copy with every layer reset by its own rule, parts before wholes, as when it was built."""
     model = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 import nets
 from nets.catalogue import METHODS, Plan
 from nets.structured import ByLayer, Channels, FilterNorms, Filters, Slimming, latency, shrink, trace
+from nets.structured.scratch import BUDGETS, scratch
 from nets.training import Network
 from nets.weights import Weights
 from sparsopt import support as sp
@@ -407,6 +409,30 @@ def test_other_methods_prune_the_weights_of_channels_one_by_one() -> None:
     outcome = nets.prune(lived_in("resnet"), blobs(), "magnitude-at-init", 0.5, MOMENTUM, epochs=1, prunable=Channels())
     assert outcome.unit == "weights" and "1.weight" in outcome.masks
     assert sum(int(m.sum()) for m in outcome.masks.values()) == round(0.5 * outcome.prunable)
+
+
+# ---- from scratch --------------------------------------------------------------------------------------------------
+
+
+def test_scratch_training_has_the_same_epochs_or_the_same_operations() -> None:
+    """Liu et al.'s code: int(epochs * flops before / flops after). Weights are fresh, and a function of the seed."""
+    model = lived_in("resnet")
+    _, masks = without(model, lambda count: range(0, count, 2))
+    small = shrink(model, masks, IMAGES, repeats=0)
+    data, same = blobs(), {"recipe": MOMENTUM}
+    short, long = (scratch(small, data, 4, budget, **same) for budget in BUDGETS)
+    per_epoch = len(data.labels) // MOMENTUM.batch
+    assert short.cost["steps"] == 4 * per_epoch and short.sparsity == 0
+    assert long.cost["steps"] == round(4 * small.flops[0] / small.flops[1] * per_epoch) > short.cost["steps"]
+    shapes = {name: p.shape for name, p in small.model.named_parameters()}
+    assert {name: p.shape for name, p in short.model.named_parameters()} == shapes
+    still = dataclasses.replace(MOMENTUM, learning_rate=0.0)
+    one, again, other = (scratch(small, data, 1, seed=seed, recipe=still).model for seed in (0, 0, 1))
+    weights = [dict(m.named_parameters())["0.weight"] for m in (one, again, other, small.model)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[3])
+    with pytest.raises(InvalidInput, match="budget of scratch training"):
+        scratch(small, data, 1, "equal")
 
 
 # ---- one shot ------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ class Channels:
         if not left:
             raise InvalidInput(
                 f"{type(model).__name__} has no channel that {self} may remove: all of them reach its outputs, or "
-                "something that does not keep zeros apart"
+                "something that does not keep zeros apart" + (", or have no batch norm" if self.scaled else "")
             )
         return FoundChannels(tuple(cut for cut in left if min(cut.channels) >= 0))
 

@@ -2,7 +2,7 @@
 
     >>> small = nets.export.shrink(outcome.model, outcome.masks, images)
     >>> print(small)
-    parameters 272,474 -> 71,345, FLOPs 8.2e+07 -> 2e+07, 3.7 -> 2.8 ms a batch of 4 (medians), outputs differ by 1e-06
+    parameters 272,474 -> 68,786, FLOPs 8.2e+07 -> 2.1e+07, 47.1 -> 19.4 ms a batch of 64 (medians), ...
 
 FLOPs are theory (`nets.flops`), seconds are this machine's; both stand side by side because they never agree.
 """
@@ -47,7 +47,7 @@ class Shrunk:
     def __str__(self) -> str:
         (p, q), (f, g), (s, t) = self.parameters, self.flops, self.seconds
         return (
-            f"parameters {p:,} -> {q:,}, FLOPs {f:.2g} -> {g:.2g}, {1e3 * s:.2g} -> {1e3 * t:.2g} ms "
+            f"parameters {p:,} -> {q:,}, FLOPs {f:.2g} -> {g:.2g}, {1e3 * s:.3g} -> {1e3 * t:.3g} ms "
             f"a batch of {self.batch} (medians), outputs differ by {self.error:.1g}"
         )
 
