@@ -419,7 +419,8 @@ def test_scratch_training_has_the_same_epochs_or_the_same_operations() -> None:
     model = lived_in("resnet")
     _, masks = without(model, lambda count: range(0, count, 2))
     small = shrink(model, masks, IMAGES, repeats=0)
-    data, same = blobs(), {"recipe": MOMENTUM}
+    data = blobs()
+    same: dict[str, Any] = {"recipe": MOMENTUM}
     short, long = (scratch(small, data, 4, budget, **same) for budget in BUDGETS)
     per_epoch = len(data.labels) // MOMENTUM.batch
     assert short.cost["steps"] == 4 * per_epoch and short.sparsity == 0
