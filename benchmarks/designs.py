@@ -105,6 +105,16 @@ class Diabetes:
         return f"diabetes, n = 442, all monomials of 10 variables to degree {self.degree}, standardised"
 
 
+def stored(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """X and y of convex/NAME.npz under the folder that SPARSOPT_DATA names. Raises DataError where it is not."""
+    folder = os.environ.get("SPARSOPT_DATA")
+    path = Path(folder or "") / "convex" / f"{name}.npz"
+    if not folder or not path.exists():
+        raise DataError(f"{name}: set SPARSOPT_DATA to a folder that has convex/{name}.npz")
+    with np.load(path, allow_pickle=False) as file:
+        return file["X"], file["y"]
+
+
 @dataclass(frozen=True)
 class Stored:
     """X and y of convex/NAME.npz under the folder that SPARSOPT_DATA names, standardised."""
@@ -116,12 +126,7 @@ class Stored:
     random: bool = False
 
     def draw(self, seed: int) -> Drawn:
-        folder = os.environ.get("SPARSOPT_DATA")
-        path = Path(folder or "") / "convex" / f"{self.name}.npz"
-        if not folder or not path.exists():
-            raise DataError(f"{self.name}: set SPARSOPT_DATA to a folder that has convex/{self.name}.npz")
-        with np.load(path, allow_pickle=False) as file:
-            X, y = file["X"], file["y"]
+        X, y = stored(self.name)
         return standardised(X), standardised(y[:, None])[:, 0], None
 
     def __str__(self) -> str:

@@ -13,17 +13,15 @@ that other packages were measured on: the objective at P1's true support is 5.40
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import designs
-from sparsopt.errors import DataError, InvalidInput
+from sparsopt.errors import InvalidInput
 from sparsopt.names import lookup
 
 Floats = NDArray[np.float64]
@@ -128,12 +126,8 @@ class Stored:
     random: bool = False
 
     def draw(self, seed: int) -> Case:
-        folder = os.environ.get("SPARSOPT_DATA")
-        path = Path(folder or "") / "convex" / f"{self.name}.npz"
-        if not folder or not path.exists():
-            raise DataError(f"{self.name}: set SPARSOPT_DATA to a folder that has convex/{self.name}.npz")
-        with np.load(path, allow_pickle=False) as file:
-            X, y = designs.standardised(file["X"].astype(float)), file["y"].astype(float)
+        X, y = designs.stored(self.name)
+        X, y = designs.standardised(X.astype(float)), y.astype(float)
         if self.loss == "squares":
             return Case("squares", X, designs.standardised(y[:, None])[:, 0], self.k, self.ridge)
         if np.unique(y).size != 2:
