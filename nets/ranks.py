@@ -23,7 +23,7 @@ from torch import distributed as dist
 
 from sparsopt.errors import InvalidInput
 
-__all__ = ["average", "count", "joined", "position", "rank", "share", "together"]
+__all__ = ["average", "average_memories", "count", "joined", "position", "rank", "share", "together"]
 
 
 @contextmanager

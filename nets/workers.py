@@ -18,7 +18,7 @@ from typing import Any
 
 from sparsopt.errors import InvalidInput, MissingCapability, SparsoptError
 
-__all__ = ["WorkerDied", "computed", "quoted"]
+__all__ = ["WorkerDied", "computed", "quoted", "use_gpu"]
 
 
 class WorkerDied(SparsoptError):
