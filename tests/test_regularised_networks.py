@@ -24,8 +24,8 @@ from nets.training import Network, Train
 from sparsopt.method import Method, Phase, Stage, run
 from sparsopt.moves import Keep
 from sparsopt.state import State
+from tests.equations import agree, clear, largest, training_copy
 from tests.networks import MOMENTUM, network, plan_of, rebuilt, states
-from tests.test_during_training import agree, clear, largest, training_copy
 
 HEAVY = Recipe(0.05, Milestones(), SGD(0.9, weight_decay=1e-2), batch=16, name="heavy")
 LOOSE = 3e-6  # two long trainings in a row
