@@ -51,10 +51,20 @@ class Batches:
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """x (size, C, H, W) in `dtype`, augmented and normalised, and y (size,) int64, of a step >= 0."""
         rows = self.rows(step)
+        draw = self.draw(step)
+        return self.assemble(rows, draw if draw is None else draw.to(rows.device))
+
+    def assemble(self, rows: Tensor, draw: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x and y of these samples, moved as (B, 1) draws say: operations on the device alone, which a graph may hold."""
         images = self.data.images.index_select(0, rows)
-        if self.augmentation != Augmentation():
-            images = self.augmentation.apply(images, seeds.generator("augmentation", self.seed, step))
+        images = images if draw is None else self.augmentation.moved(images, draw)
         return normalised(images, self._scaling, self.dtype), self.data.labels.index_select(0, rows)
+
+    def draw(self, step: int) -> Tensor | None:
+        """(size, 1) what augmentation draws for a step, on the CPU; None without augmentation."""
+        if self.augmentation == Augmentation():
+            return None
+        return self.augmentation.draw(self.size, seeds.generator("augmentation", self.seed, step))
 
     def rows(self, step: int) -> Tensor:
         """(size,) row numbers of a step's samples."""

@@ -41,16 +41,24 @@ class Augmentation:
             raise InvalidInput(f"crop_padding is a number of pixels, at least 0, not {self.crop_padding}")
 
     def apply(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Augmented copy of images (B, C, H, W), any dtype, on any device; `generator` lives on the CPU.
+        """Augmented copy of images (B, C, H, W), any dtype, on any device; `generator` lives on the CPU."""
+        return self.moved(images, self.draw(len(images), generator).to(images.device))
 
-        One draw an image decides flip, row and column together, all (1 or 2) (2p + 1)^2 outcomes equally likely, and
-        one gather moves all pixels.
-        """
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, 1) int64: one number an image decides flip, row and column, all outcomes equally likely."""
+        return torch.randint(self.outcomes, (count, 1), generator=generator)
+
+    @property
+    def outcomes(self) -> int:
+        """What may become of an image: (1 or 2) (2p + 1)^2."""
+        return (1 + self.flip) * (2 * self.crop_padding + 1) ** 2
+
+    def moved(self, images: Tensor, draw: Tensor) -> Tensor:
+        """Images (B, C, H, W) as (B, 1) draws on their device say: one gather moves all pixels."""
         if self == Augmentation():
             return images
         B, C, H, W = images.shape
         p, span = self.crop_padding, 2 * self.crop_padding + 1
-        draw = torch.randint((1 + self.flip) * span**2, (B, 1), generator=generator).to(images.device)
         mirrored, down, right = draw // span**2, draw // span % span, draw % span
         column = torch.arange(W, device=images.device)
         column = torch.where(mirrored == 1, W - 1 - column, column) + right
