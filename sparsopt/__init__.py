@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparsopt import catalogue, certificates, errors, exact, fits, judges, moves, schedules, subset_sum, support
     from sparsopt.certificates import Certificates
+    from sparsopt.choosing import Choice, CrossValidation, Data, choose
     from sparsopt.criteria import AIC, BIC, EBIC, GIC
     from sparsopt.errors import (
         CheckpointError,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     )
     from sparsopt.exact import enumerate_supports
     from sparsopt.method import Method, Phase, Stage, run
-    from sparsopt.paths import Choice, CrossValidation, Data, Path, choose, path
+    from sparsopt.paths import Path, path
     from sparsopt.portfolio.auto import Auto
     from sparsopt.problems import (
         Cox,
@@ -143,7 +144,8 @@ _HOMES = {
     "exact": "enumerate_supports",
     "criteria": "AIC BIC EBIC GIC",
     "method": "Method Phase Stage run",
-    "paths": "Choice CrossValidation Data Path choose path",
+    "paths": "Path path",
+    "choosing": "Choice CrossValidation Data choose",
     "portfolio.auto": "Auto",
     "problems": (
         "Cox Gamma Huber LeastSquares Logistic MultiOutput Poisson Problem Quadratic Smooth Softmax SquaredHinge "

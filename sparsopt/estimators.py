@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsopt.choosing import choose, default_ks
 from sparsopt.errors import InvalidInput, MissingCapability
-from sparsopt.paths import choose, default_ks, path
+from sparsopt.paths import path
 from sparsopt.problems import LeastSquares, Logistic, MultiOutput, Softmax
 from sparsopt.solvers import solve
 from sparsopt.state import Array

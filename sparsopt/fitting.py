@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from sparsopt.choosing import CrossValidation, Data
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.names import lookup
-from sparsopt.paths import CrossValidation, Data, path
+from sparsopt.paths import path
 from sparsopt.result import Result
 from sparsopt.solvers import solve
 from sparsopt.state import Array

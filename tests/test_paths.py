@@ -13,10 +13,11 @@ from scipy.stats import norm
 
 import sparsopt
 from sparsopt import catalogue
+from sparsopt.choosing import CrossValidation, Data, choose, default_ks
 from sparsopt.criteria import AIC, BIC, CRITERIA, EBIC, GIC, Criterion, fit_term
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.exact import enumerate_supports
-from sparsopt.paths import BACKWARD, CONTINUED, FORWARD, GROWN, CrossValidation, Data, choose, default_ks, path
+from sparsopt.paths import BACKWARD, CONTINUED, FORWARD, GROWN, path
 from sparsopt.problems import LeastSquares, Logistic, Quadratic
 from sparsopt.solvers import solve
 from tests.conftest import scaled
