@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -99,16 +100,17 @@ class Engine:
         self.model.train()
         with _own_generator(self.device):
             for step in range(steps):
-                batch = ranks.share(batches.at(state.cost + step))
+                first = (state.cost + step) * gate.batches
+                looks = itertools.cycle([ranks.share(batches.at(first + i)) for i in range(gate.batches)])
                 _seed(self.device, state.seed, state.cost + step, *ranks.position())
+                group["lr"] = rate = recipe.rate(state.clock + step, total)
                 gate.weights(v, c, visible)
                 gradient.zero_()
-                self._backward(recipe, *batch)
-                while gate.look_again(gradient, self.theta.detach(), c, visible):
+                self._backward(recipe, *next(looks))
+                while gate.look_again(gradient, self.theta.detach(), c, visible, rate):
                     with self._same_buffers():
-                        self._backward(recipe, *batch)
+                        self._backward(recipe, *next(looks))
                 gate.gradient(gradient[: self.n], v, c)
-                group["lr"] = rate = recipe.rate(state.clock + step, total)
                 optimiser.step()
                 gate.settle(v, c, rate)
                 if frozen is not None:

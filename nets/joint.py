@@ -40,6 +40,7 @@ class Joint:
     bits: Tensor
     steepness: Tensor  # d bits / d s
     slope: Tensor = field(default_factory=lambda: torch.empty(0))
+    looked: bool = False
 
 
 # ---- how scores train ----------------------------------------------------------------------------------------------
@@ -109,9 +110,13 @@ class Scored(Gate):
         g.mul_(c.bits)
 
     def settle(self, v: Tensor, c: Joint, rate: float) -> None:
+        self.move(c, rate)
+        c.clock += 1
+
+    def move(self, c: Joint, rate: float) -> None:
+        """One step of the scores along c.slope."""
         c.memory["step"] += 1
         c.s.sub_(self.optimiser(c.slope, c.memory, c.memory["step"]), alpha=self.ratio * rate)
-        c.clock += 1
 
     def keep(self, state: State, c: Joint) -> State:
         memory = {OWN + name: array for name, array in c.memory.items()}
@@ -179,13 +184,18 @@ class Movement(Scored):
 class BiLevel(Scored):
     """Bits: the k largest |s|, straight through; s knows that the weights will answer a change of the mask.
 
-    ds = sign(s) (g w - step m g^2),   m = 1 on the mask, else 0;     dw = m g
+    a step:  g at one batch:    ds = sign(s) (g w - step m g^2),   s moves,   m = 1 on the k largest |s|, else 0
+             g at another:      dw = m g,                          w moves
 
     Zhang, Yao, Ram, Zhao, Chen, Hong, Wang and Liu (2022), "Advancing model pruning via bi-level optimization" (BiP):
     the minimiser of f(m w) + |w|^2 / (2 step) moves with m by -step g if the Hessian of f is left out, and f feels that
     by m g. (Derived here from their two levels; their code squares the scores' own gradient g w.) First scores are the
-    weights. One batch serves both levels, which move together: the authors take turns, on two batches.
+    weights. As theirs, the levels take turns on batches of their own: these are disjoint within an epoch, where the
+    authors draw from two shuffled copies of the training set. Biases, norms and the like move with the weights.
     """
+
+    passes: ClassVar[tuple[int, int]] = (4, 2)
+    batches: ClassVar[int] = 2
 
     k: int = 0
     step: float = 1e-4
@@ -196,9 +206,22 @@ class BiLevel(Scored):
     def open(self, c: Joint) -> None:
         c.bits, c.steepness = sp.top(c.s.abs(), self.k, c.mask.bool()).to(c.s.dtype), c.s.sign()
 
+    def look_again(self, g: Tensor, theta: Tensor, c: Joint, out: Tensor, rate: float) -> bool:
+        """After the upper level's look s moves; the lower level looks at the new mask."""
+        c.looked = not c.looked
+        if c.looked:
+            v, slope = theta[: len(out)], g[: len(out)]
+            c.slope = c.steepness * (slope * v - self.step * c.bits * slope * slope)
+            self.move(c, rate)
+            g.zero_()
+            self.weights(v, c, out)
+        return c.looked
+
     def gradient(self, g: Tensor, v: Tensor, c: Joint) -> None:
-        c.slope = c.steepness * (g * v - self.step * c.bits * g * g)
         g.mul_(c.bits)
+
+    def settle(self, v: Tensor, c: Joint, rate: float) -> None:
+        c.clock += 1
 
 
 # ---- hard concrete gates -------------------------------------------------------------------------------------------

@@ -169,17 +169,20 @@ def test_movement_is_its_pseudo_code() -> None:
 
 
 def test_bip_is_its_pseudo_code() -> None:
-    """g, at the masked weights, is autograd's; so are both straight-through gradients."""
+    """g, at the masked weights, is autograd's; so are both straight-through gradients. Each level has its own batch."""
     world, k, T, step = network("residual", HEAVY), 60, 12, 0.5
     loop = Loop(world, torch.zeros(world.layout.n), sgd)
     loop.train(milestones(T), {name: torch.ones_like(p) for name, p in loop.w.items()})
     loop.fresh()
     for name, p in loop.w.items():
         loop.s[name].data = p.detach().clone()
-    for rate in milestones(T):
+    time = itertools.count(2 * T)
+
+    def look() -> dict[str, Tensor]:
+        """The mask of k, and the gradients at a batch that no look had: of s in the scores, of the masked weights."""
         mask = loop.best(lambda name: loop.s[name].abs(), k)
         seen = {name: p * (mask[name] + loop.s[name].abs() - loop.s[name].abs().detach()) for name, p in loop.w.items()}
-        images, labels = loop.source.at(next(loop.time))
+        images, labels = loop.source.at(next(time))
         for tensor in seen.values():
             tensor.retain_grad()
         loop.of_w.zero_grad()
@@ -189,14 +192,36 @@ def test_bip_is_its_pseudo_code() -> None:
             g = seen[name].grad
             assert g is not None and s.grad is not None
             s.grad -= step * s.detach().sign() * mask[name] * g**2
+        return mask
+
+    for rate in milestones(T):
         loop.of_w.param_groups[0]["lr"], loop.of_s.param_groups[0]["lr"] = rate, 2 * rate
-        loop.of_w.step()
+        look()
         loop.of_s.step()
+        buffers = {name: b.clone() for name, b in loop.model.named_buffers()}
+        look()
+        loop.of_w.step()
+        loop.model.load_state_dict(buffers, strict=False)
     clear(loop.w, loop.best(lambda name: loop.s[name].abs(), k), loop.of_w)
     plan = Plan(world.layout, k, T, HEAVY)
     one, other = (run(bip(plan, step=step_), world, world.start(0)).state for step_ in (step, 0.0))
     agree(world, one, loop.model, LOOSE)
     assert not torch.equal(one.slots["scores"], other.slots["scores"])
+
+
+def test_bip_s_levels_never_share_a_batch() -> None:
+    """Two batches a step, and within an epoch no sample is seen by both levels."""
+    asked: list[int] = []
+
+    class Watched(Batches):
+        def at(self, step: int) -> tuple[Tensor, Tensor]:
+            asked.append(step)
+            return super().at(step)
+
+    world = network("perceptron", HEAVY, batches=Watched)
+    T = 9
+    run(bip(Plan(world.layout, 60, T, HEAVY)), world, world.start(0))
+    assert asked == [*range(T), *range(2 * T, 4 * T)]
 
 
 def test_l0_is_its_pseudo_code() -> None:
@@ -257,7 +282,6 @@ def through(gate: Gate) -> Method:
     [
         Continuous(1.0, 15, start=50.0, final=1.0, strength=0.0),
         Movement(),
-        BiLevel(1.0, k=10_000),
         Variational(1.0, 15, strength=0.0, start=-100.0),
     ],
     ids=lambda gate: type(gate).__name__,
@@ -267,6 +291,17 @@ def test_open_gates_are_plain_training(gate: Scored) -> None:
     one, two = (run(through(g), world, world.start(0)).state for g in (gate, Gate()))
     assert torch.equal(one.x, two.x) and torch.equal(one.slots["rest"], two.slots["rest"])
     assert eval(repr(gate)) == gate
+
+
+def test_an_open_bilevel_gate_is_plain_training_on_every_second_batch() -> None:
+    class Second(Batches):
+        def at(self, step: int) -> tuple[Tensor, Tensor]:
+            return super().at(2 * step + 1)
+
+    world, other = network("residual", HEAVY), network("residual", HEAVY, batches=Second)
+    one, two = run(through(BiLevel(1.0, k=10_000)), world, world.start(0)), run(through(Gate()), other, other.start(0))
+    assert torch.equal(one.state.x, two.state.x) and torch.equal(one.state.slots["rest"], two.state.slots["rest"])
+    assert eval(repr(BiLevel(1.0, k=10_000))) == BiLevel(1.0, k=10_000)
 
 
 def test_movement_counts_what_steps_of_plain_descent_do() -> None:

@@ -89,14 +89,17 @@ def movement(plan: Plan, period: int = 16, warm: float = 0.1, cool: float = 0.2,
 def bip(plan: Plan, rate: float = 0.1, step: float = 1e-4) -> Method:
     """BiP, bi-level pruning: the mask is found while the weights under it train, and foresees how they answer.
 
-    train T;  clock = 0, s = w;  T times:  M = the k largest |s| of all,  g = grad f(w_M)
-        w <- w - rate g on M  (and the recipe's decay);   s <- s - rate_s sign(s) (g w - step g^2 on M)
+    train T;  clock = 0, s = w;  T times, M being the k largest |s| of all:
+        upper level, one batch:       g = grad f(w_M);   s <- s - rate_s sign(s) (g w - step g^2 on M)
+        lower level, another batch:   g = grad f(w_M);   w <- w - rate g on M  (and the recipe's decay)
     S = M,  w = w_S
 
-    One shot to every k, nothing is trained afterwards. The rates 0.1 and the step 1e-4 of the second-order term are the
-    authors' code's, which divides k evenly over layers while its description is of one global choice, as here. What
+    One shot to every k, nothing is trained afterwards. As in the authors' code the levels take turns, each on batches
+    of its own; SGD with momentum 0.9 at 0.1 for s, step 1e-4 for the second-order term, 100 epochs at batches of 128
+    for the search. Theirs divides k evenly over layers while its description is of one global choice, as here; it lets
+    the rate of s fall at 1/2 and 3/4 and decays s by 1e-4 where here s has the recipe's schedule and no decay. What
     else differs is said at the gate `BiLevel`. Support step and fully corrective step, taken together. Cost: 2
-    trainings.
+    trainings, in the second of which a step takes two gradients.
     """
     gate = BiLevel(_ratio(plan, rate), plan.k, step)
     trained = (Phase(Everything(), plan.train(plan.steps)), Phase(Stay(), Clock(0)), Phase(Stay(), FreshOptimiser()))

@@ -30,10 +30,12 @@ class Gate:
     trains_rest  whether biases, norms and the like train along with v
     passes       what a step costs, in forward passes with the support's weights and with all of them: forward and
                  gradient of the activations, and the gradient of the weights, of all of them unless a gate says less
+    batches      of a step: its looks take them in turn
     """
 
     trains_rest: ClassVar[bool] = True
     passes: ClassVar[tuple[int, int]] = (2, 1)
+    batches: ClassVar[int] = 1
 
     def enter(self, state: State) -> State:
         """The state as training starts on a new support."""
@@ -58,11 +60,12 @@ class Gate:
     def gradient(self, g: Tensor, v: Tensor, c: Any) -> None:
         """Change the gradient at the weights into the one for v, in place."""
 
-    def look_again(self, g: Tensor, theta: Tensor, c: Any, out: Tensor) -> bool:
-        """Whether one more gradient is to be added to g, that of the same batch at weights now put into `out`.
+    def look_again(self, g: Tensor, theta: Tensor, c: Any, out: Tensor, rate: float) -> bool:
+        """Whether one more gradient is to be added to g, that of the next of the step's batches (of one, the same) at
+        weights now put into `out`.
 
-        g and theta are the gradient and the values of all parameters, v first, then the rest. Buffers stay as the first
-        look left them.
+        g and theta are the gradient and the values of all parameters, v first, then the rest; rate is the step's
+        learning rate. Buffers stay as the first look left them.
         """
         return False
 

@@ -71,7 +71,7 @@ class CompressionAware(Gate):
     def weights(self, v: Tensor, c: Cut, out: Tensor) -> Tensor:
         return out.copy_(v)
 
-    def look_again(self, g: Tensor, theta: Tensor, c: Cut, out: Tensor) -> bool:
+    def look_again(self, g: Tensor, theta: Tensor, c: Cut, out: Tensor, rate: float) -> bool:
         n = len(out)
         if c.first is None or c.mask is None or c.rest is None:
             c.first, c.rest = g.clone(), theta[n:].clone()
