@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from nets.catalogue.plan import evaluations
 from nets.training import Network
 from sparsopt import support as sp
 from sparsopt.result import Result, Status, Trace
+from sparsopt.state import State
 from sparsopt.structures import unit_labels
 from sparsopt.support import Elements, Structure
 
@@ -37,6 +38,7 @@ class Outcome:
     effective_sparsity  1 - weights on some path from the input to the output / prunable; nan where that is not known
                 (recurrent layers; `nets.diagnostics`)
     collapses   layer without any weight left -> sparsity of the network when it lost its last one
+    reports     what the method has found out beside the mask, by name (the "gap_k" of inertial-manifold); mostly none
     """
 
     model: nn.Module
@@ -52,6 +54,7 @@ class Outcome:
     effective_sparsity: float
     collapses: Mapping[str, float]
     unit: str = "weights"
+    reports: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def collapsed(self) -> tuple[str, ...]:
@@ -77,9 +80,16 @@ class Outcome:
             ("sparsity", f"{self.sparsity:.4%} ({kept} of {self.prunable} prunable {self.unit} kept){effective}"),
             ("accuracy", f"{self.accuracy:.4f} on the test split, last step"),
             ("cost", f"{self.cost['steps']:.0f} steps{self._choosing}, {self.cost['seconds']:.1f} s, {paid}"),
+            *(("found", f"{name} {value:.6g}") for name, value in self.reports.items()),
             *(("warning", sentence) for sentence in self.warnings),
         ]
         return "\n".join(f"{name:<10} {text}" for name, text in rows)
+
+
+def reports(state: State) -> dict[str, float]:
+    """Numbers that fits have left in slots called "report.NAME"."""
+    found = ((name.removeprefix("report."), value) for name, value in sorted(state.slots.items()) if "report." in name)
+    return {name: float(value) for name, value in found}
 
 
 def _gradients(result: Result) -> int:
@@ -114,4 +124,5 @@ def outcome_of(
         effective_sparsity=diagnostics.effective_sparsity(model, masks, network.samples()),
         collapses=diagnostics.collapses(masks, result.trace),
         unit="weights" if structure == Elements() else "channels",
+        reports=reports(state),
     )

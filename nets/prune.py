@@ -26,7 +26,7 @@ from nets.catalogue.plan import configured
 from nets.data import DataSet, from_arrays
 from nets.folder import Folder, configuration, engine_of
 from nets.models import Named
-from nets.outcome import Outcome, outcome_of
+from nets.outcome import Outcome, outcome_of, reports
 from nets.recipe import Recipe
 from nets.recipes import RECIPES, Published
 from nets.structured.rule import rule_of, structure_of
@@ -221,12 +221,13 @@ class _Session:
         return result, last.seconds
 
     def _measure(self, state: State) -> dict[str, Any]:
-        """What a forward pass costs with this mask, which layers it has emptied, and now and then loss and accuracy."""
+        """What a forward pass costs with this mask, which layers it has emptied, what fits report; at times a test."""
         layout = self.network.layout
         counts = sp.block_counts(state.support, layout)
         cost = self.one.sparse([k / n for k, n in zip(counts, layout.sizes, strict=True)])
         empty = [name for name, k in zip(layout.names, counts, strict=True) if k == 0]
-        return {"flops": cost, **({"empty": ",".join(empty)} if empty else {}), **self._tested(state)}
+        emptied = {"empty": ",".join(empty)} if empty else {}
+        return {"flops": cost, **emptied, **reports(state), **self._tested(state)}
 
     def _tested(self, state: State) -> dict[str, float]:
         """Loss and accuracy, whenever `every` steps have passed since they were last measured."""

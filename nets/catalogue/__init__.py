@@ -17,6 +17,7 @@ from nets.catalogue import (
     at_initialisation,
     compressible,
     deconstructed,
+    inertial,
     one_shot,
     regularised,
     relaxed,
@@ -44,6 +45,7 @@ FAMILIES = (
     deconstructed,
     structured,
     one_shot,
+    inertial,
 )
 
 METHODS: dict[str, Entry] = {name: entry for family in FAMILIES for name, entry in family.METHODS.items()}
