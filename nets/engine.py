@@ -38,9 +38,9 @@ class Engine:
         x, rest = weights.flatten(self.model)
         self.theta = nn.Parameter(torch.cat([x, rest]))
         self.slope = self.theta.grad = torch.zeros_like(self.theta)
-        self._attach(self.theta.detach()[: self.n])
+        self.show(self.theta.detach()[: self.n])
 
-    def _attach(self, visible: Tensor) -> None:
+    def show(self, visible: Tensor) -> None:
         """Make the module's parameters views: the prunable of `visible`, the rest of theta, gradients of theta.grad."""
         theta, gradient = self.theta.detach(), self.slope
         parameters = dict(self.model.named_parameters())
@@ -58,7 +58,7 @@ class Engine:
         """The state's weights (or x in their place), rest and constants into the module."""
         with torch.no_grad():
             if self.visible.data_ptr() != self.theta.data_ptr():  # a gate had kept the two apart
-                self._attach(self.theta.detach()[: self.n])
+                self.show(self.theta.detach()[: self.n])
             self.theta[: self.n].copy_(state.x if x is None else x)
             self.theta[self.n :].copy_(state.slots["rest"])
             for name, constant in self.weights.constants(self.model).items():  # looked up: a module may replace them
@@ -98,18 +98,18 @@ class Engine:
         frozen = None if gate.trains_rest else rest.clone()
         visible = self._open_gate(gate, v, c)
         self.model.train()
-        with _own_generator(self.device):
+        with own_generator(self.device, recipe.precision):
             for step in range(steps):
                 first = (state.cost + step) * gate.batches
                 looks = itertools.cycle([ranks.share(batches.at(first + i)) for i in range(gate.batches)])
-                _seed(self.device, state.seed, state.cost + step, *ranks.position())
+                seed_step(self.device, state.seed, state.cost + step, *ranks.position())
                 group["lr"] = rate = recipe.rate(state.clock + step, total)
                 gate.weights(v, c, visible)
                 gradient.zero_()
-                self._backward(recipe, *next(looks))
+                self.backward(recipe, *next(looks))
                 while gate.look_again(gradient, self.theta.detach(), c, visible, rate):
                     with self._same_buffers():
-                        self._backward(recipe, *next(looks))
+                        self.backward(recipe, *next(looks))
                 gate.gradient(gradient[: self.n], v, c)
                 optimiser.step()
                 gate.settle(v, c, rate)
@@ -135,10 +135,10 @@ class Engine:
         spare = torch.empty_like(v)
         if gate.weights(v, c, spare) is v:
             return v
-        self._attach(spare)
+        self.show(spare)
         return spare
 
-    def _backward(self, recipe: Recipe, inputs: Tensor, targets: Tensor) -> None:
+    def backward(self, recipe: Recipe, inputs: Tensor, targets: Tensor) -> None:
         """Adds the gradient of the batch, over all processes that share it."""
         self._loss(recipe, inputs, targets).backward()
         ranks.average(self.slope)
@@ -199,8 +199,8 @@ class Engine:
         self.load(state, x)
         self.slope.zero_()
         self.model.train(mode == "train")
-        with _own_generator(self.device):
-            _seed(self.device, state.seed, state.cost)
+        with own_generator(self.device):
+            seed_step(self.device, state.seed, state.cost)
             yield
 
     def _parts(self, loss: Loss, chunks: Chunks) -> Iterator[Tensor]:
@@ -215,8 +215,8 @@ class Engine:
         """The module's outputs, in evaluation mode."""
         self.load(state, x)
         self.model.eval()
-        with _own_generator(self.device):
-            _seed(self.device, state.seed, state.cost)
+        with own_generator(self.device):
+            seed_step(self.device, state.seed, state.cost)
             return self.model(inputs)
 
     @torch.no_grad()
@@ -225,8 +225,8 @@ class Engine:
         self.load(state, x)
         self.model.eval()
         sums, count = torch.zeros(2, device=self.device, dtype=torch.float64), 0
-        with _own_generator(self.device):
-            _seed(self.device, state.seed, state.cost)
+        with own_generator(self.device):
+            seed_step(self.device, state.seed, state.cost)
             for inputs, targets in chunks:
                 outputs = self.model(inputs)
                 sums[0] += recipe.loss(outputs, targets).double() * len(targets)
@@ -236,7 +236,7 @@ class Engine:
         return loss, right
 
 
-def _seed(device: torch.device, *position: int) -> None:
+def seed_step(device: torch.device, *position: int) -> None:
     """Dropout and the like draw from the default generators: they become a function of (seed, cost)."""
     number = seeds.mixed("step", *position)
     torch.default_generator.manual_seed(number)
@@ -254,14 +254,17 @@ def _twice_differentiable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_generator(device: torch.device) -> Iterator[None]:
+def own_generator(device: torch.device, precision: str = "float32") -> Iterator[None]:
     """The caller's random state is as before afterwards; on CUDA, kernels are chosen to be repeatable."""
     before = torch.get_rng_state()
     on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    short = precision == "tfloat32"
+    products, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, short
     try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=short):
             yield
     finally:
+        torch.backends.cuda.matmul.allow_tf32 = products
         torch.set_rng_state(before)
         if on_gpu is not None:
             torch.cuda.set_rng_state(on_gpu, device)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sparsopt.errors import InvalidInput
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tfloat32", "bfloat16")
 MEMORIES = ("contiguous", "channels_last")
 RateSchedule = Callable[[float], float]  # progress in [0, 1) -> factor on the learning rate
 
@@ -130,7 +130,7 @@ class Adam:
 class Recipe:
     """One way to train.
 
-    precision  "float32", or "bfloat16" by autocast
+    precision  "float32"; "tfloat32": the same but for products on CUDA, of shortened numbers; "bfloat16" by autocast
     memory     order of images in memory: "contiguous" or "channels_last", which convolutions on CUDA prefer
 
     Both change the last digits or more, so they are named here and nowhere chosen silently.

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from nets import probes, ranks, seeds
+from nets.captured import CapturedEngine, captures
 from nets.data import Batches, DataSet
 from nets.engine import BUFFER, Engine
 from nets.gates import Gate, Masked
@@ -46,7 +47,8 @@ class Network:
     device      where it runs
     chunk       steps between two chances to save; None: a fit is not interrupted
     batches     (data, size, seed, dtype=) -> object with .at(step); default nets.data.Batches
-    engine      "dense"; "sparse" (`nets.sparse`: fixed masks on perceptrons, other last digits); "auto": measured
+    engine      "dense"; "sparse" (`nets.sparse`: fixed masks on perceptrons, other last digits); "auto": measured;
+                "captured" (`nets.captured`: on CUDA the whole step as one graph)
     """
 
     def __init__(
@@ -70,9 +72,12 @@ class Network:
         self.chunk, self.batches = chunk, batches
         self._engine: Engine | None = None
         self._sparse: SparseEngine | None = None
-        self.sparse_below = threshold(engine, lambda: Engine(self.template, self.weights, self.device), recipe)
+        self._captured: CapturedEngine | None = None
+        self.capturing, plain = engine == "captured", "dense" if engine == "captured" else engine
+        self.sparse_below = threshold(plain, lambda: Engine(self.template, self.weights, self.device), recipe)
         self.engine_name = f"auto:{self.sparse_below:g}" if engine.startswith("auto") else engine
         self._batches: dict[tuple[int, int], Any] = {}
+        self._parts: dict[tuple[float, int], Network] = {}
         self.probed = probes.Memory()
 
     def __repr__(self) -> str:
@@ -100,7 +105,8 @@ class Network:
     def open(self) -> Network:
         """A copy with an engine of its own."""
         new = copy.copy(self)
-        new._engine, new._sparse, new._batches = Engine(self.template, self.weights, self.device), None, {}
+        new._engine, new._sparse, new._captured = Engine(self.template, self.weights, self.device), None, None
+        new._batches = {}
         return new
 
     def at(self, state: State) -> NetworkFunction:
@@ -149,8 +155,15 @@ class Network:
             self._engine = Engine(self.template, self.weights, self.device)
         return self._engine
 
-    def _engine_for(self, state: State, recipe: Recipe, gate: Gate) -> Engine | SparseEngine:
+    def _engine_for(self, state: State, recipe: Recipe, gate: Gate) -> Engine | SparseEngine | CapturedEngine:
         """Which engine trains a phase: one with few enough weights goes to the sparse one, if that can train it."""
+        if (
+            self.capturing
+            and ranks.count() == 1
+            and captures(recipe, gate, self.batches_of(state, recipe), self.weights.dtype)
+        ):
+            self._captured = self._captured or CapturedEngine(self.engine)
+            return self._captured
         few = sp.count(state.support) <= self.sparse_below * self.layout.n
         if not (few and trains(recipe, gate)) or ranks.count() > 1:
             return self.engine

@@ -55,7 +55,7 @@ class Batches:
         return self.assemble(rows, draw if draw is None else draw.to(rows.device))
 
     def assemble(self, rows: Tensor, draw: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x and y of these samples, moved as (B, 1) draws say: operations on the device alone, which a graph may hold."""
+        """x and y of these samples, moved as (B, 1) draws say: operations on the device alone, for a graph to hold."""
         images = self.data.images.index_select(0, rows)
         images = images if draw is None else self.augmentation.moved(images, draw)
         return normalised(images, self._scaling, self.dtype), self.data.labels.index_select(0, rows)
