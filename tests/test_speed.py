@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from benchmarks.speed import imp, peers, report, steps
+from benchmarks.speed import imp, peers, pipeline, report, steps
 from nets.data import from_arrays
 
 
@@ -29,6 +30,21 @@ def test_both_feeds_give_the_same_numbers() -> None:
     assert torch.allclose(*sums, atol=1e-3)
     (x1, y1), (x2, y2) = ([torch.cat(part) for part in zip(*test, strict=True)] for test in (test_one, test_two))
     assert torch.allclose(x1, x2, atol=1e-6) and torch.equal(y1, y2)
+
+
+def test_a_sample_of_the_pipeline_is_ours() -> None:
+    """Through arrays, images and small tensors comes what one operation on the whole set gives, with the same label."""
+    data = imp.images(0.002)
+    samples = pipeline.Samples(data.images[:, 0], data.labels, pipeline.normal(data.mean, data.std))
+    ((x, y),) = data.evaluation(data.images, data.labels)
+    assert len(samples) == len(y) == 120
+    for i in range(0, 120, 7):
+        tensor, label = samples[i]
+        assert tensor.shape == (1, 28, 28) and tensor.dtype == torch.float32 and label == int(y[i])
+        assert torch.allclose(tensor, x[i], atol=1e-6)
+    assert pipeline.microseconds(samples, 20) > 1
+    with pytest.raises(ValueError, match="deviation is zero"):
+        pipeline.normal((0.1,), (0.0,))(Image.fromarray(data.images[0, 0].numpy()))
 
 
 def test_the_plain_loop_prunes_a_fifth_and_rewinds(tmp_path: Path) -> None:

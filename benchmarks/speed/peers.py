@@ -1,7 +1,7 @@
 """What a researcher writes in an afternoon: iterative magnitude pruning of a perceptron as a plain PyTorch loop.
 
-Two ways to feed it. *By sample*: a `Dataset` whose items go through an image, a tensor and a normalisation, collated by
-a `DataLoader`, as torchvision's examples do. *Resident*: the whole set as one normalised tensor, batches by index. The
+Two ways to feed it. *By sample*: `pipeline.Samples`, whose items go through an image, a tensor and a normalisation as
+torchvision's do, collated by a `DataLoader`. *Resident*: the whole set as one normalised tensor, batches by index. The
 loop is the same: forward, backward, `torch.optim.SGD`, weights multiplied by their masks after each step; a pass over
 the test set after each epoch; masks saved after each level; 20 % of the survivors pruned by global magnitude, weights
 rewound to their first values.
@@ -18,44 +18,30 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
+
+from benchmarks.speed.pipeline import Samples, normal
 
 Epoch = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
 
 
-class Samples(Dataset[tuple[Tensor, int]]):
-    """Images one by one: array -> PIL image -> float tensor in [0, 1] -> normalised."""
-
-    def __init__(self, images: Tensor, labels: Tensor, mean: float, std: float) -> None:
-        self.images, self.labels, self.mean, self.std = images.numpy(), labels.tolist(), mean, std
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        from PIL import Image
-
-        picture = Image.fromarray(self.images[i, 0])
-        tensor = torch.from_numpy(np.array(picture, copy=True)).unsqueeze(0).float().div(255)
-        return tensor.sub_(self.mean).div_(self.std), self.labels[i]
-
-
 def by_sample(data: Any, batch: int) -> tuple[Epoch, list[tuple[Tensor, Tensor]] | Any]:
     """(training epochs, test batches) through DataLoaders; without workers, which was the fastest for these images."""
-    mean, std = float(data.mean[0]), float(data.std[0])
-    train = Samples(data.images, data.labels, mean, std)
-    test = DataLoader(Samples(data.test_images, data.test_labels, mean, std), batch_size=batch)
+    train, test = (
+        Samples(images[:, 0], labels, normal(data.mean, data.std))
+        for images, labels in ((data.images, data.labels), (data.test_images, data.test_labels))
+    )
     loader = DataLoader(train, batch_size=batch, shuffle=True, drop_last=True)
-    return lambda epoch: iter(loader), test
+    return lambda epoch: iter(loader), DataLoader(test, batch_size=batch)
 
 
 def resident(data: Any, batch: int) -> tuple[Epoch, list[tuple[Tensor, Tensor]]]:
     """The same from tensors that stay in memory."""
 
-    def normal(images: Tensor) -> Tensor:
+    def scaled(images: Tensor) -> Tensor:
         return images.float().div_(255).sub_(float(data.mean[0])).div_(float(data.std[0]))
 
-    x, test = normal(data.images), normal(data.test_images)
+    x, test = scaled(data.images), scaled(data.test_images)
 
     def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(number))
