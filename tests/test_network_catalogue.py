@@ -204,7 +204,7 @@ def test_cost_is_what_the_docstring_says(method: str, T: int, sparsity: float) -
         assert total == (max(fewest, int(plan.k < n)) + 1) * T
     elif method in EXTRUDED:
         assert total == EXTRUDED[method](T) + round(0.576 * T)
-    elif method in ("l1-filters", "network-slimming"):
+    elif method in ("l1-filters", "network-slimming", "thinet"):
         assert total == T + T // 4
     elif method in ("one-shot", "one-shot-layerwise"):
         assert total == (2 * T if plan.k < n else T)

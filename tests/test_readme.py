@@ -13,6 +13,7 @@ import nets
 import nets.catalogue
 import sparsopt
 import sparsopt.catalogue
+from nets.structured import Filters
 from sparsopt.method import Method, Stage
 from sparsopt.state import Layout
 
@@ -39,7 +40,12 @@ def _convex(name: str) -> Method:
 
 
 def _network(name: str) -> Method:
-    return nets.catalogue.METHODS[name](nets.Plan(Layout(("a", "b"), ((10, 20), (5, 10))), 40, 1000))
+    """On channels, where the method is about them."""
+    entry, layout = nets.catalogue.METHODS[name], Layout(("a", "b"), ((10, 20), (5, 10)))
+    if not hasattr(entry, "prunable"):
+        return entry(nets.Plan(layout, 40, 1000))
+    filters = Filters((tuple(range(10)), tuple(range(10, 15))), (20, 10), (0,) * 10 + (1,) * 5)
+    return entry(nets.Plan(layout, 7, 1000, structure=filters))
 
 
 def _main(method: Method) -> Stage:

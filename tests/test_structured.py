@@ -336,7 +336,7 @@ def test_norms_of_filters() -> None:
 
 # ---- runs ----------------------------------------------------------------------------------------------------------
 
-STRUCTURED = ("l1-filters", "network-slimming", "soft-filter-pruning")
+STRUCTURED = ("l1-filters", "network-slimming", "soft-filter-pruning", "thinet")
 
 
 @pytest.mark.parametrize("method", STRUCTURED)

@@ -8,17 +8,22 @@ removed. On a plan without channels (another `prunable`) k counts weights, and e
 
 from __future__ import annotations
 
+from typing import Any
+
 from nets.catalogue.plan import Entry, Plan
+from nets.local_models import Layerwise, LocalFit, Solve
+from nets.structured.contributions import Samples
 from nets.structured.groups import FilterNorms, Scales, Slimming, ZeroFilters
 from nets.structured.rule import Channels, of_channels
+from nets.structured.thinet import OWN, Eliminate, Elimination, Reweigh, layers
 from nets.training import Train
 from sparsopt.errors import InvalidInput
-from sparsopt.fits import Clock, FreshOptimiser, Restrict
+from sparsopt.fits import Clock, Exact, Fit, FreshOptimiser, Restrict
 from sparsopt.method import Method, Phase, Stage
-from sparsopt.moves import Everything, Keep, Stay
+from sparsopt.moves import Everything, Keep, Move, Stay
 from sparsopt.support import Structure
 
-__all__ = ["METHODS", "l1_filters", "network_slimming", "soft_filter_pruning"]
+__all__ = ["METHODS", "l1_filters", "network_slimming", "soft_filter_pruning", "thinet"]
 
 
 def _by_layer(plan: Plan) -> Structure:
@@ -84,8 +89,49 @@ def soft_filter_pruning(plan: Plan, rounds: int = 20) -> Method:
     return Method("soft-filter-pruning", (cycle, close), "He, Kang, Dong, Fu, Yang (2018)")
 
 
+@of_channels(Channels())
+def thinet(plan: Plan, images: int = 10, places: int = 10, search: str = OWN, tune: float = 0.25) -> Method:
+    """ThiNet: the channels without which the next layer's outputs change least; layer by layer.
+
+    train T;  clock = 0;  for each layer l, from the first on:
+        y = sum_c x_c: 10 outputs of the next layer, of random filters at random places, for 10 images of each class
+        T = {};  repeat:  T += argmin_c |sum_(T + c) x_c|^2, until the same share of every layer is left
+        w = argmin |y - sum_S w_c x_c|^2;  the next layer's weights of channel c *= w_c;  momentum = 0
+        train T/8 / layers
+    train to T/4
+
+    The authors tune each layer for one or two epochs at a small rate; here the schedule is run through once more, the
+    layers cut in its first half. search: "omp" is their later code, forward with refits, or any other convex method.
+    They leave out channels that a shortcut adds; exclude them by `prunable=Channels(exclude=...)`. Single weights are
+    chosen the same way for their own layer, all at once. Backward elimination with unit weights. Cost: 1.25 trainings.
+    """
+    if not tune >= 0:
+        raise InvalidInput(f"tune = {tune}: fine-tuning takes a share of a training, 0 or more")
+    steps = int(tune * plan.steps)
+    move, fit, rounds = _channel_by_channel(plan, Samples(images, places), search)
+    chunk = steps // (2 * rounds)
+    again = (Phase(Stay(), FreshOptimiser()), Phase(Stay(), Train(chunk, plan.recipe, total=max(steps, 1))))
+    rest = Train(steps - rounds * chunk, plan.recipe, total=max(steps, 1))
+    stages = (
+        Stage((Phase(Everything(), plan.train(plan.steps)), Phase(Stay(), Clock(0)))),
+        Stage((Phase(move, fit), *again), rounds),
+        Stage((Phase(Stay(), rest),)),
+    )
+    return Method("thinet", stages, "Luo, Wu, Lin (2017)")
+
+
+def _channel_by_channel(plan: Plan, samples: Samples, search: str) -> tuple[Move, Fit, int]:
+    """How a layer's channels are chosen and made up for, and in how many layers; single weights: all in one."""
+    if hasattr(plan.structure, "by_layer"):
+        channels: Any = plan.structure
+        return Eliminate(plan.k, channels, samples, search), Reweigh(channels, samples), layers(channels)
+    own = Layerwise(samples.images * samples.places)
+    return Solve(plan.k, own, Elimination() if search == OWN else search), LocalFit(Exact(), own), 1
+
+
 METHODS: dict[str, Entry] = {
     "l1-filters": l1_filters,
     "network-slimming": network_slimming,
     "soft-filter-pruning": soft_filter_pruning,
+    "thinet": thinet,
 }

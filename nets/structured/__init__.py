@@ -15,15 +15,18 @@ from __future__ import annotations
 from nets.structured.groups import ByLayer, FilterNorms, Filters, Scales, Slimming, ZeroFilters
 from nets.structured.rule import Channels, FoundChannels, of_channels
 from nets.structured.shrinking import Shrunk, latency, shrink
+from nets.structured.thinet import Eliminate, Reweigh
 from nets.structured.tracing import Cut, Traced, trace
 
 __all__ = [
     "ByLayer",
     "Channels",
     "Cut",
+    "Eliminate",
     "FilterNorms",
     "Filters",
     "FoundChannels",
+    "Reweigh",
     "Scales",
     "Shrunk",
     "Slimming",
