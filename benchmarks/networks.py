@@ -65,6 +65,7 @@ class NetworkCell:
     settings: tuple[tuple[str, Any], ...] = ()
     init: str = "kaiming-normal"
     engine: str = "dense"
+    width: float = 1.0
 
     kind: ClassVar[str] = "network"
     packages: ClassVar[tuple[str, ...]] = ("numpy", "torch")
@@ -98,7 +99,7 @@ class NetworkCell:
 
         torch.set_num_threads(threads)
         data = _load(self.data, self.part, self.seed)
-        model = nets.models.Named(self.model, data.inputs, data.classes, init=self.init)
+        model = nets.models.Named(self.model, data.inputs, data.classes, self.width, self.init)
         outcome = nets.prune(
             model, data, self.method, self.sparsity, self.recipe, self.seed, folder, epochs=self.epochs,
             budget=self._budget(data), prunable=self.prunable, device=self.device, evaluate_every=NEVER,
