@@ -46,7 +46,7 @@ class Train:
     device: str = "cpu"
     """cpu or cuda"""
     engine: str = "dense"
-    """dense; captured: a step is one CUDA graph; sparse or auto: phases with few weights cost less on the CPU"""
+    """dense; captured: a step is one CUDA graph; explicit, sparse, auto: perceptrons cost less on the CPU"""
     recipe: str = "adam"
     """adam (0.001, cosine schedule, batches of 64), sgd (0.1, momentum, two milestones, 128), or that of a paper"""
     learning_rate: float | None = None

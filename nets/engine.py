@@ -228,12 +228,16 @@ class Engine:
         with own_generator(self.device):
             seed_step(self.device, state.seed, state.cost)
             for inputs, targets in chunks:
-                outputs = self.model(inputs)
+                outputs = self.predict(inputs)
                 sums[0] += recipe.loss(outputs, targets).double() * len(targets)
                 sums[1] += (outputs.argmax(-1) == targets).sum()
                 count += len(targets)
         loss, right = (sums / count).tolist()
         return loss, right
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """The module's outputs in the mode that it is in."""
+        return self.model(inputs)
 
 
 def seed_step(device: torch.device, *position: int) -> None:

@@ -24,6 +24,7 @@ from nets import probes, ranks, seeds
 from nets.captured import CapturedEngine, captures
 from nets.data import Batches, DataSet
 from nets.engine import BUFFER, Engine
+from nets.explicit import kind
 from nets.gates import Gate, Masked
 from nets.recipe import Recipe
 from nets.sampled import Sampled
@@ -47,8 +48,9 @@ class Network:
     device      where it runs
     chunk       steps between two chances to save; None: a fit is not interrupted
     batches     (data, size, seed, dtype=) -> object with .at(step); default nets.data.Batches
-    engine      "dense"; "sparse" (`nets.sparse`: fixed masks on perceptrons, other last digits); "auto": measured;
-                "captured" (`nets.captured`: on CUDA the whole step as one graph)
+    engine      "dense"; with other last digits on perceptrons: "explicit" (`nets.explicit`), for fixed masks "sparse"
+                (`nets.sparse`); "auto": the fastest of these as measured; "captured" (`nets.captured`: on CUDA the
+                whole step as one graph)
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class Network:
         self._engine: Engine | None = None
         self._sparse: SparseEngine | None = None
         self._captured: CapturedEngine | None = None
-        self.capturing, plain = engine == "captured", "dense" if engine == "captured" else engine
-        self.sparse_below = threshold(plain, lambda: Engine(self.template, self.weights, self.device), recipe)
+        self.kind = kind(engine, self.template, self.device, self.weights.dtype)
+        self.capturing, plain = engine == "captured", "dense" if engine in ("captured", "explicit") else engine
+        self.sparse_below = threshold(plain, lambda: self.kind(self.template, self.weights, self.device), recipe)
         self.engine_name = f"auto:{self.sparse_below:g}" if engine.startswith("auto") else engine
         self._batches: dict[tuple[int, int], Any] = {}
         self._parts: dict[tuple[float, int], Network] = {}
@@ -105,7 +108,7 @@ class Network:
     def open(self) -> Network:
         """A copy with an engine of its own."""
         new = copy.copy(self)
-        new._engine, new._sparse, new._captured = Engine(self.template, self.weights, self.device), None, None
+        new._engine, new._sparse, new._captured = self.kind(self.template, self.weights, self.device), None, None
         new._batches = {}
         return new
 
@@ -152,7 +155,7 @@ class Network:
     @property
     def engine(self) -> Engine:
         if self._engine is None:
-            self._engine = Engine(self.template, self.weights, self.device)
+            self._engine = self.kind(self.template, self.weights, self.device)
         return self._engine
 
     def _engine_for(self, state: State, recipe: Recipe, gate: Gate) -> Engine | SparseEngine | CapturedEngine:

@@ -189,7 +189,7 @@ def test_engines_have_names() -> None:
 
     assert threshold("dense", build, HEAVY) < 0 and threshold("sparse", build, HEAVY) == 1.0
     assert threshold("auto:0.25", build, HEAVY) == 0.25
-    with pytest.raises(InvalidInput, match="known are dense, sparse, auto"):
+    with pytest.raises(InvalidInput, match="known are dense, explicit, sparse, auto"):
         threshold("fast", build, HEAVY)
     convolutions = Network(nets.models.build("conv-2", (1, 8, 8)), nets.data.load("digits"))
     assert "something else" in available(convolutions.template, torch.device("cpu"), torch.float32)

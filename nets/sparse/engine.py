@@ -63,7 +63,7 @@ def threshold(engine: str, build: Callable[[], Engine], recipe: Recipe) -> float
     """
     name, _, measured = engine.partition(":")
     if name not in ("dense", "sparse", "auto"):
-        raise InvalidInput(f"engine = {engine!r}: known are dense, sparse, auto, captured")
+        raise InvalidInput(f"engine = {engine!r}: known are dense, explicit, sparse, auto, captured")
     if name == "dense":
         return -1.0
     dense = build()
