@@ -26,6 +26,7 @@ class Status(enum.Enum):
     NO_DECREASE = "The last proposal did not lower the objective and was undone: a local optimum of this move."
     TARGET = "The objective reached the target that was given."
     SUPPORT_STABLE = "The support stopped changing."
+    PLATEAU = "The loss on held-out samples stopped falling."
     NOT_FINITE = (
         "A weight became NaN or infinite; the last finite iterate was returned. "
         "The step is probably too long: give a smaller step_size (or learning rate)."
