@@ -23,7 +23,7 @@ from nets.gates import Gate
 from sparsopt import support as sp
 from sparsopt.state import Layout, State
 
-__all__ = ["EdgePopup", "GemMiner", "Scores", "Search", "Supermask", "TopScores"]
+__all__ = ["EdgePopup", "GemMiner", "Rescaled", "Scale", "Scores", "Search", "Supermask", "TopScores"]
 
 SCORES = "scores"
 
@@ -37,6 +37,24 @@ class Scores:
     def __call__(self, f: Any, state: State) -> Tensor:
         s = state.slots[SCORES]
         return s.abs() if self.absolute else s
+
+
+@dataclass(frozen=True)
+class Scale:
+    """w <- w * density^-power in each block, for the densities that a search is going to keep (`counts` of them).
+
+    power = 1/2 keeps the size of what layers pass on: N(0, 2 / (density fan in)) in the place of N(0, 2 / fan in).
+    """
+
+    counts: tuple[int, ...]
+    layout: Layout
+    power: float
+
+    def __call__(self, oracle: Any, state: State) -> State:
+        x = state.x.clone()
+        for k, block, size in zip(self.counts, self.layout.slices, self.layout.sizes, strict=True):
+            x[block] *= (max(k, 1) / size) ** -self.power
+        return state.but(x=x)
 
 
 @dataclass
@@ -145,6 +163,34 @@ class Supermask(Search):
     def gradient(self, g: Tensor, v: Tensor, c: Frozen) -> None:
         p = v.sigmoid()
         g.mul_(c.w).mul_(p * (1 - p))
+
+
+@dataclass(frozen=True)
+class Rescaled(Supermask):
+    """Supermasks with dynamic weight rescaling: bits times c, one over the share of the layer's bits that are 1.
+
+    d/ds_j = (c g_j w_j - c / (number of bits) sum_i g_i w_i bits_i) p (1 - p): c depends on the bits, too.
+
+    What comes out of a search is the weights without c. That is the same classifier where nothing but the weights is
+    not homogeneous: ReLU, and biases that are 0, or batch norm.
+    """
+
+    layout: Layout = Layout((), ())
+
+    def weights(self, v: Tensor, c: Frozen, out: Tensor) -> Tensor:
+        super().weights(v, c, out)
+        for block in self.layout.slices:
+            out[block] *= c.bits[block].numel() / c.bits[block].sum().clamp(min=1)
+        return out
+
+    def gradient(self, g: Tensor, v: Tensor, c: Frozen) -> None:
+        p = v.sigmoid()
+        g.mul_(c.w)
+        for block in self.layout.slices:
+            bits = c.bits[block]
+            on = bits.sum().clamp(min=1)
+            g[block] = (g[block] - (g[block] * bits).sum() / on) * (bits.numel() / on)
+        g.mul_(p * (1 - p))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from nets import models
 from nets import strong_tickets as st
 from nets.catalogue import Plan, searches
 from nets.recipe import SGD, Adam, Constant, Recipe
-from nets.relaxations import EdgePopup, GemMiner, Supermask, TopScores
+from nets.relaxations import EdgePopup, GemMiner, Rescaled, Scale, Supermask, TopScores
 from nets.strong_tickets import command, search, study
 from nets.strong_tickets.steps import Activation, Dense
 from nets.training import Network, Train
@@ -114,6 +115,41 @@ def test_supermask_bits_have_their_probability_and_gradient():
     torch.testing.assert_close(g, state.x * torch.autograd.functional.jacobian(lambda t: torch.sigmoid(t).sum(), s))
 
 
+def test_rescaled_supermasks_have_the_gradient_of_what_they_compute():
+    """Autograd of a linear loss through bits made straight-through, the factor of each layer among them."""
+    network, _ = toy()
+    layout, state = network.layout, network.start(0)
+    gate, s = Rescaled(layout=layout), torch.linspace(-3, 3, network.layout.n, dtype=torch.float64)
+    c, out, slope = gate.context(state), torch.empty_like(s), torch.randn(layout.n, dtype=torch.float64)
+    torch.manual_seed(1)
+    gate.weights(s, c, out)
+    variable = s.clone().requires_grad_()
+    p = variable.sigmoid()
+    bits = c.bits + p - p.detach()
+    shown = torch.cat([state.x[b] * bits[b] * bits[b].numel() / bits[b].sum() for b in layout.slices])
+    torch.testing.assert_close(out, shown.detach())
+    (expected,) = torch.autograd.grad((slope * shown).sum(), variable)
+    gate.gradient(slope, s, c)
+    torch.testing.assert_close(slope, expected)
+
+
+@given(k=some.integers(2, 72), seed=some.integers(0, 9))
+def test_scaled_weights_pass_on_as_much_as_all_of_them_would(k, seed):
+    """edge-popup's `scale` = 1/2: the sum of squares of a layer's k times its density is what it was."""
+    network, recipe = toy(seed)
+    plan = Plan(network.layout, k, 3, dataclasses.replace(recipe, optimiser=Adam()))
+    start = network.start(seed)
+    found = run(searches.edge_popup(plan, scale=0.5), network, start).state
+    plain = run(searches.edge_popup(plan, scale=0.0), network, start).state
+    assert torch.equal(plain.x[plain.support], start.x[plain.support])
+    for block, size in zip(network.layout.slices, network.layout.sizes, strict=True):
+        kept = found.support[block]
+        if kept.any():
+            ratio = found.x[block][kept] / start.x[block][kept]
+            torch.testing.assert_close(ratio, torch.full_like(ratio, (size / int(kept.sum())) ** 0.5))
+    assert torch.equal(Scale((1, 1), network.layout, 0.0)(network, start).x, start.x)
+
+
 # ---- entries -------------------------------------------------------------------------------------------------------
 
 
@@ -174,7 +210,7 @@ def test_supermasks_of_deep_sources_need_first_scores_away_from_zero(monkeypatch
     steps = (Dense(64, 30), relu, Dense(30, 20), relu, Dense(20, 10))
     accuracy = {}
     for size in (0.0, 2.0):
-        monkeypatch.setattr(searches, "Supermask", lambda size=size: Supermask(size))
+        monkeypatch.setitem(search.SEARCHES, "supermask", functools.partial(searches.supermask, size=size))
         accuracy[size] = search.search(st.TwoForOne(12), steps, 1, data, "supermask", 0.5, 200).accuracy
     assert accuracy[2.0] > 0.85 and accuracy[0.0] < 0.6
 
