@@ -61,12 +61,16 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Triangle:
-    """Up to 1 at the fraction `peak`, down to 0 at the end, linearly."""
+    """From `start` up to 1 at the fraction `peak`, down to `end` at the end, linearly."""
 
     peak: float = 0.2
+    start: float = 0.0
+    end: float = 0.0
 
     def __call__(self, progress: float) -> float:
-        return progress / self.peak if progress < self.peak else (1 - progress) / (1 - self.peak)
+        if progress < self.peak:
+            return self.start + (1 - self.start) * progress / self.peak
+        return self.end + (1 - self.end) * (1 - progress) / (1 - self.peak)
 
 
 @dataclass(frozen=True)

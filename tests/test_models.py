@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nets import models
+from nets.models.airbench import whitened
 from nets.models.building import shape_only
 from nets.weights import ConvolutionsAndLinear, Weights
 from sparsopt.errors import InvalidInput
@@ -23,6 +24,7 @@ LENETS, CIFAR = (1, 28, 28), (3, 32, 32)
 
 # parameters with two or more dimensions, all parameters
 SIZES = {
+    "airbench-94": (1_970_464, 1_972_792),
     "lenet-300-100": (266_200, 266_610),  # Frankle and Carbin 2019: 266K
     "lenet-5": (430_500, 431_080),  # Han et al. 2015: 431K
     "conv-2": (4_300_992, 4_301_642),  # Frankle and Carbin 2019: 4.3M
@@ -51,7 +53,19 @@ def count(model: nn.Module, weights_only: bool = False) -> int:
     return sum(p.numel() for p in model.parameters() if p.ndim > 1 or not weights_only)
 
 
-PARTS = ("", ".blocks", ".building", ".conv", ".lenet", ".named", ".resnet", ".transformer", ".vgg", ".wrn")
+PARTS = (
+    "",
+    ".airbench",
+    ".blocks",
+    ".building",
+    ".conv",
+    ".lenet",
+    ".named",
+    ".resnet",
+    ".transformer",
+    ".vgg",
+    ".wrn",
+)
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -105,8 +119,8 @@ def test_forward_and_backward(name):
     assert logits.shape == (4, 7) and model.training
     nn.functional.cross_entropy(logits, torch.arange(4)).backward()
     for key, p in model.named_parameters():
-        assert p.grad is not None and torch.isfinite(p.grad).all(), key
-        assert p.grad.any() or key.endswith("in_proj_bias"), key
+        assert not p.requires_grad or (p.grad is not None and torch.isfinite(p.grad).all()), key
+        assert not p.requires_grad or p.grad.any() or key.endswith("in_proj_bias"), key
     assert model.get_submodule("head").weight.shape[0] == 7  # type: ignore[union-attr]
 
 
@@ -152,7 +166,7 @@ def test_impossible_numbers(arguments):
 def test_unknown_names_get_the_near_ones(wrong, close):
     with pytest.raises(InvalidInput, match=f"did you mean .*{close}"):
         models.build(wrong)
-    with pytest.raises(InvalidInput, match="known: conv-2"):
+    with pytest.raises(InvalidInput, match="known: airbench-94, conv-2"):
         models.build("perceiver")
 
 
@@ -290,3 +304,35 @@ def test_the_ends_of_a_family():
     without_head = ConvolutionsAndLinear(exclude=("head.weight",))
     assert family.weights(without_head) == 265_200 and family.narrower(785, without_head).weights(without_head) == 785
     assert eval(repr(family), {"Named": models.Named}) == family
+
+
+# ---- airbench-94 ---------------------------------------------------------------------------------------------------
+
+
+def test_its_operations_are_those_of_the_authors_runs():
+    """0.36 PFLOP in 9.9 passes over 50,000 images, as the author's code says."""
+    model = models.build("airbench-94").eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, *CIFAR))
+    assert 3 * 9.9 * 50_000 * counter.get_total_flops() == pytest.approx(0.36e15, rel=0.03)
+
+
+def test_a_whitened_stem_gives_patches_of_unit_moments():
+    """Its first half: second moments over all places the identity, up to the shift; the second half its negative."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(300, 3, 32, 32, generator=generator).cumsum(3) * torch.tensor([3.0, 1.0, 0.2]).view(3, 1, 1)
+    model = whitened(models.build("airbench-94"), images)
+    stem = model.get_submodule("stem")
+    with torch.no_grad():
+        out = (stem(images) - stem.bias.view(-1, 1, 1)).transpose(0, 1).flatten(1).double()
+    moments = out[:12] @ out[:12].T / out.shape[1]
+    assert torch.allclose(moments, torch.eye(12, dtype=torch.float64), atol=0.03)  # the shift
+    assert torch.allclose(out[12:], -out[:12], atol=1e-4)
+    assert not stem.weight.requires_grad and "stem.weight" not in Weights(model).layout.names
+
+
+def test_identity_convolutions_pass_their_channels_on():
+    model = models.build("airbench-94", seed=3)
+    x = torch.randn(2, 64, 5, 5)
+    conv = model.get_submodule("group2.conv1")
+    assert torch.equal(conv(x)[:, :64], x) and conv(x)[:, 64:].std() > 0.5

@@ -96,6 +96,7 @@ def initialise(model: nn.Module, seed: int, draw: Callable[..., Tensor] = normal
         own = dict(layer.named_parameters(recurse=False))
         if isinstance(layer, nn.Conv2d | nn.Linear | nn.MultiheadAttention):
             _draw(own, draw, generator)
+            getattr(layer, "drawn", lambda: None)()
         elif isinstance(layer, nn.BatchNorm2d | nn.LayerNorm):
             layer.reset_parameters()
         elif own:

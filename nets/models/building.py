@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from nets.models.airbench import airbench
 from nets.models.blocks import INITIALISATIONS, Shape, initialise, with_dropout
 from nets.models.conv import conv
 from nets.models.lenet import lenet_5, lenet_300_100
@@ -28,6 +29,7 @@ __all__ = ["INITIALISATIONS", "build", "names", "shape_only"]
 Builder = Callable[[Shape, int, float], nn.Module]
 
 BUILDERS: dict[str, Builder] = {
+    "airbench-94": airbench,
     "conv-2": conv(2),
     "conv-4": conv(4),
     "conv-6": conv(6),
