@@ -18,7 +18,7 @@ from sparsopt.errors import InvalidInput
 from sparsopt.state import Array, State
 
 Fit = Callable[[Any, State], State]
-StepSize = Callable[[Any, State, Array], float]  # (f, state, gradient on the support) -> length
+StepSize = Callable[[Any, State, Array], Any]  # (f, state, gradient on the support) -> length, or one a coordinate
 
 __all__ = [
     "Average",
@@ -91,8 +91,8 @@ class LineSearch:
         return sp.square_norm(g) / bend if bend > 0 else 0.0
 
 
-def step_length(step_size: float | StepSize, f: Any, state: State, g: Array) -> float:
-    """The length of a step along -g, (n,), for a number or a rule."""
+def step_length(step_size: float | StepSize, f: Any, state: State, g: Array) -> Any:
+    """The length of a step along -g, (n,), for a number or a rule: a number, or (n,)."""
     return step_size(f, state, g) if callable(step_size) else step_size
 
 

@@ -109,7 +109,7 @@ class RecordGains:
 class ShrinkStep:
     """Undoes a gradient step that changed the support and was too long for it, and shortens the next by `factor`.
 
-    Too long: step > (1 - margin) |dx|^2 / dx'H dx, dx the change over the round. The test of normalised IHT
+    Too long: dx'H dx > (1 - margin) sum_j dx_j^2 / step_j, dx the change over the round. The test of normalised IHT
     (Blumensath and Davies 2010; margin is their c, factor their 1/(kappa (1 - c))): with it a quadratic f cannot
     increase (other f: to second order). A round that is undone counts as one. A round that is accepted restores the
     full step. The shortening travels in slot "shrink", which `Normalised` reads.
@@ -135,4 +135,5 @@ class ShrinkStep:
         d = new.x - old.x
         bend = float(d @ f.hessian_product(old.x, d))
         step = self.step_size(f, old, f.gradient(old.x))
-        return bend > 0 and step > (1 - self.margin) * sp.square_norm(d) / bend
+        moved = d != 0
+        return bend > (1 - self.margin) * float((d[moved] ** 2 / (step + 0 * d)[moved]).sum())

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sparsopt
-from sparsopt import catalogue, exchanges, fits, judges, method, moves, regularised, schedules, support
+from sparsopt import catalogue, exchanges, fits, judges, method, moves, regularised, schedules, support, units
 from sparsopt.errors import MissingCapability
 from sparsopt.fits import Exact, GradientSteps, Normalised, Restrict
 from sparsopt.judges import IfDecreasing, SupportStable, WhileDecreasing
@@ -392,7 +392,7 @@ def test_a_need_may_be_met_by_the_function_instead_of_the_oracle():
 
 NAMES = {
     name: value
-    for module in (exchanges, fits, judges, method, moves, regularised, schedules, support)
+    for module in (exchanges, fits, judges, method, moves, regularised, schedules, support, units)
     for name, value in vars(module).items()
     if isinstance(value, type)
 }

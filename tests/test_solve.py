@@ -271,7 +271,7 @@ def test_what_a_problem_cannot_do_is_named():
 
 
 class Halfway(Limited):
-    """With a minimiser and curvature, but no smoothness: HTP cannot run, OMP can."""
+    """With a minimiser and curvature, but no smoothness: IHT cannot run, OMP can."""
 
     def minimise_on(self, support, x=None):
         return np.where(support, 1.0, 0.0), -support.sum() / 2
@@ -283,7 +283,7 @@ class Halfway(Limited):
 def test_auto_leaves_out_what_the_problem_cannot_do():
     assert solve(Halfway(), 2).value == -1.0
     with pytest.raises(MissingCapability, match="smoothness"):
-        solve(Halfway(), 2, method="htp")
+        solve(Halfway(), 2, method="iht")
 
 
 # ---- public names --------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from sparsopt.fits import CoordinateStep, Exact, Fit, FrankWolfeStep, GradientSt
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Add, Everything, Gain, Score, Visit
 from sparsopt.support import Elements, Structure
+from sparsopt.units import PerCurvature
 
 
 def forward_greedy(k: int, by: Score = Gain()) -> Method:
@@ -82,11 +83,12 @@ def ols(k: int) -> Method:
 def gradient_pursuit(k: int, by: Score = Gain()) -> Method:
     """Gradient pursuit: OMP with one exact line search along the gradient on S in place of the refit.
 
-    repeat k times:  j = argmax gain;  S += {j};  x -= a g_S,  a = |g_S|^2 / g_S'H g_S
+    repeat k times:  j = argmax gain;  S += {j};  x -= a d,  d_i = g_i / h_i on S,  a = g_S'd / d'H d
 
-    Each step lowers a quadratic f by |g_S|^2 a / 2 >= g_j^2 a / 2. Needs no factorisation.
+    The gradient is that in units of curvature 1, as the source has columns of norm 1. Each step lowers a quadratic f by
+    a g_S'd / 2 >= a gain_j. Needs no factorisation.
     """
-    stage = Stage((Phase(Add(1, by), GradientSteps(1, LineSearch())),), rounds=k)
+    stage = Stage((Phase(Add(1, by), GradientSteps(1, PerCurvature(LineSearch()))),), rounds=k)
     return Method("gradient-pursuit", (stage,), "Blumensath, Davies (2008), Gradient pursuits")
 
 

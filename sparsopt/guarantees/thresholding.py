@@ -19,8 +19,9 @@ from sparsopt import support as sp
 from sparsopt.fits import GradientSteps, InverseSmoothness, Restrict
 from sparsopt.guarantees import draws
 from sparsopt.guarantees.base import ROUNDING, Observed, Proof, Theorem, Verdict, observe
-from sparsopt.moves import Everything, Keep
+from sparsopt.moves import Everything, Keep, Magnitude, Removal
 from sparsopt.state import Array
+from sparsopt.units import PerCurvature, View
 
 __all__ = ["HardThresholding", "ThresholdingDescent", "ThresholdingRate"]
 
@@ -71,7 +72,10 @@ class HardThresholding(Theorem):
 
 
 class _Iterated(Theorem):
-    """What the theorems on iterative hard thresholding share."""
+    """What the theorems on iterative hard thresholding share.
+
+    They hold as they are in u_j = x_j sqrt(h_j), where methods by name take their steps and compare weights.
+    """
 
     def about(self, method: Any) -> bool:
         stages = getattr(method, "stages", ())
@@ -81,18 +85,35 @@ class _Iterated(Theorem):
             and isinstance(phases[0].move, Everything)
             and isinstance(phases[0].fit, GradientSteps)
             and phases[0].fit.steps == 1
-            and isinstance(phases[0].fit.step_size, (float, InverseSmoothness))
+            and isinstance(_rule(phases[0].fit), (float, InverseSmoothness))
             and isinstance(phases[1].move, Keep)
             and isinstance(phases[1].move.k, int)
+            and phases[1].move.by == (Removal() if _scaled(phases[0].fit) else Magnitude())
             and isinstance(phases[1].fit, Restrict)
         )
 
+    def units(self, observed: Observed) -> tuple[Any, Array]:
+        """f with its smoothness in the units of the method, and sqrt(h), or 1 where those are the coordinates'."""
+        if not _scaled(observed.method.stages[0].phases[0].fit):
+            return observed.problem, np.ones(())
+        root = np.sqrt(observed.problem.curvature())
+        return View(observed.problem, root), root
+
     def step(self, observed: Observed) -> float:
-        size = observed.method.stages[0].phases[0].fit.step_size  # type: ignore[union-attr]
-        return size.factor / observed.problem.smoothness() if isinstance(size, InverseSmoothness) else float(size)
+        rule = _rule(observed.method.stages[0].phases[0].fit)
+        return rule.factor / self.units(observed)[0].smoothness() if isinstance(rule, InverseSmoothness) else rule
 
     def size(self, observed: Observed) -> int:
         return int(observed.method.stages[0].phases[1].move.k)  # type: ignore[union-attr]
+
+
+def _scaled(fit: Any) -> bool:
+    return isinstance(fit.step_size, PerCurvature)
+
+
+def _rule(fit: Any) -> Any:
+    """The rule for the length of a step, whatever the units."""
+    return fit.step_size.rule if _scaled(fit) else fit.step_size
 
 
 @dataclass(frozen=True)
@@ -111,30 +132,34 @@ class ThresholdingDescent(_Iterated):
     def instance(self, seed: int) -> Verdict | None:
         random = np.random.default_rng([6, seed])
         f = draws.problem(random, most=1e3)
-        method = catalogue.iht(
-            int(random.integers(1, 6)), InverseSmoothness(float(random.uniform(0.1, 0.99))), rounds=20
-        )
-        return self.check(observe(f, method))
+        rule, k = InverseSmoothness(float(random.uniform(0.1, 0.99))), int(random.integers(1, 6))
+        plain = catalogue.iht(k, rule, rounds=20)
+        scaled = catalogue.iht(k, PerCurvature(rule), rounds=20, by=Removal())
+        return self.check(observe(f, (plain, scaled)[int(random.integers(2))]))
 
     def check(self, observed: Observed) -> Verdict | None:
         """Every round of the run."""
-        f, k = observed.problem, self.size(observed)
-        excess = 1 / self.step(observed) - float(f.smoothness(min(2 * k, f.layout.n)))
+        excess, root = self._excess(observed)
         if excess <= 0:
             return None
         steps = []
         for (before, high), (after, low) in pairwise(zip(observed.states, observed.values, strict=True)):
-            moved = excess / 2 * sp.square_norm(after.x - before.x) * self.claim
+            moved = excess / 2 * sp.square_norm(root * (after.x - before.x)) * self.claim
             steps.append((high - low, moved, ROUNDING * observed.scale))
         return self.closest(steps)
 
+    def _excess(self, observed: Observed) -> tuple[float, Array]:
+        """L - l, and the units."""
+        f, root = self.units(observed)
+        size = min(2 * self.size(observed), observed.problem.layout.n)
+        return 1 / self.step(observed) - float(f.smoothness(size)), root
+
     def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
         """All rounds together: (L - l)/2 sum of |dx|^2 <= f_0 - f."""
-        f, size = observed.problem, min(2 * self.size(observed), observed.problem.layout.n)
-        excess = 1 / self.step(observed) - float(f.smoothness(size))
+        excess, root = self._excess(observed)
         if excess <= 0:
             return None
-        moved = sum(sp.square_norm(after.x - before.x) for before, after in pairwise(observed.states))
+        moved = sum(sp.square_norm(root * (after.x - before.x)) for before, after in pairwise(observed.states))
         fall = observed.values[0] - observed.values[-1]
         return self.verdict(fall, excess / 2 * moved * self.claim, ROUNDING * observed.scale * len(observed.states))
 
@@ -150,6 +175,9 @@ class ThresholdingRate(_Iterated):
     statement: ClassVar[str] = "iterative hard thresholding, k >= 32 kappa^2 s, step 2/(3L): f reaches f(w)"
     source: ClassVar[str] = "Jain, Tewari, Kar (2014), recalled"
     proof: ClassVar[Proof] = Proof.RECALLED
+
+    def about(self, method: Any) -> bool:
+        return super().about(method) and not _scaled(method.stages[0].phases[0].fit)
 
     def instance(self, seed: int) -> Verdict | None:
         random = np.random.default_rng([12, seed])

@@ -111,6 +111,7 @@ PASSED = (
     "curvature_at",
     "hessian_product",
     "smoothness",
+    "relative_smoothness",
     "strong_convexity",
     "ridge",
     "samples",

@@ -21,6 +21,7 @@ import numpy as np
 from sparsopt.problems.columns import DenseColumns, SparseColumns
 from sparsopt.problems.spectrum import extremes, outer_norm
 from sparsopt.state import Array
+from sparsopt.support import is_tensor
 
 __all__ = ["Dense", "Design", "Sparse", "design"]
 
@@ -31,7 +32,7 @@ BLOCK = 1 << 21  # numbers a block of a blocked pass holds
 
 def design(X: Any, weight: Array, centred: bool) -> Design:
     """The design of a checked matrix."""
-    if hasattr(X, "detach"):
+    if is_tensor(X):
         from sparsopt.problems.torch_design import TorchDense
 
         return TorchDense(X, weight, centred)
@@ -83,6 +84,12 @@ class Design:
     def extremes(self) -> tuple[float, float]:
         """A lower and an upper bound on the eigenvalues of A'WA; see `spectrum.extremes`."""
         return extremes(self)
+
+    @cached_property
+    def unit_smoothness(self) -> float:
+        """A bound on the eigenvalues of A'WA with columns of variance 1; at least 1. Copies X while it is computed."""
+        root = np.sqrt(np.where(self.variance > 0, self.variance, 1.0))
+        return max(extremes(self.scaled(root))[1], 1.0) * (1 + 4 * float(np.finfo(self.dtype).eps))
 
     def outer_bound(self) -> float:
         """The largest row sum of |A'WA| is at most this: max_j sum_i w_i |a_ij| sum_l |a_il|."""
@@ -215,8 +222,9 @@ class Dense(Design):
 
     def gram_columns(self, indices: Array) -> Array:
         block = self.take(indices) * self.shares[:, None]
-        product = self.X.T @ block.astype(self.dtype, copy=False)
-        return np.asarray(product - np.outer(self.mean, block.sum(axis=0)), dtype=np.float64)
+        product = (block.T.astype(self.dtype, copy=False) @ self.X).T
+        product = product - np.outer(self.mean, block.sum(axis=0)) if self.centred else product
+        return np.asarray(product, dtype=np.float64)
 
     def least_norm(self, target: Array, ridge: float) -> Array:
         root = np.sqrt(self.shares)

@@ -112,6 +112,10 @@ class Bounded(GeneralisedLinear):
         """`steepest` times that of least squares on the same design, plus the ridge."""
         return self.steepest * self._squares().smoothness(s) + self.ridge
 
+    def relative_smoothness(self) -> float:
+        """L with v'H(x) v <= L sum_j h_j v_j^2: that of least squares on the same design."""
+        return self.design.unit_smoothness
+
     def _squares(self) -> LeastSquares:
         """Least squares with the same design and no ridge."""
         squares = object.__new__(LeastSquares)

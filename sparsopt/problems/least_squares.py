@@ -166,6 +166,10 @@ class LeastSquares(Problem):
         trace = float(np.sort(self.design.variance)[self.p - s :].sum()) * (1 + EPS * (self.design.n + s))
         return min(whole, trace, self._restricted(s)[1]) + self.ridge
 
+    def relative_smoothness(self) -> float:
+        """L with v'H v <= L sum_j h_j v_j^2: that without the ridge, which only brings the two sides together."""
+        return self.design.unit_smoothness
+
     def strong_convexity(self, s: int | None = None) -> float:
         """A lower bound on the eigenvalues of the Hessian, restricted to supports of at most s coordinates if given.
 

@@ -102,6 +102,10 @@ class Softmax(LinearModel):
         """Half that of least squares on the same design (diag(p) - p p' <= 1/2), plus the ridge."""
         return self.design.extremes[1] / 2 + self.ridge
 
+    def relative_smoothness(self) -> float:
+        """L with v'H(x) v <= L sum_j h_j v_j^2: H <= A'WA / 2 + ridge, and h has a quarter of the variance."""
+        return 2 * self.design.unit_smoothness
+
     def rounding(self, x: Array) -> tuple[float, Array]:
         """As for other losses of z, whose errors have the norm dz: |p - y| <= sqrt(2), l'' <= 1/2."""
         size, eps, n = np.sqrt(self.design.second), float(np.finfo(self.dtype).eps), self.design.n
@@ -239,6 +243,9 @@ class MultiOutput(Problem):
 
     def smoothness(self, s: int | None = None) -> float:
         return self.parts[0].smoothness()
+
+    def relative_smoothness(self) -> float:
+        return self.parts[0].relative_smoothness()
 
     def strong_convexity(self, s: int | None = None) -> float:
         return self.parts[0].strong_convexity()

@@ -112,6 +112,16 @@ class Quadratic(Problem):
             return max(self._extremes[1], 0.0)
         return max(min(self._extremes[1], restricted_extremes(self.H, s)[1]), 0.0) if s else 0.0
 
+    def relative_smoothness(self) -> float:
+        """L with v'H v <= L sum_j h_j v_j^2, h the diagonal."""
+        return self._relative
+
+    @cached_property
+    def _relative(self) -> float:
+        used = np.diagonal(self.H) > 0
+        root = np.sqrt(np.diagonal(self.H)[used])
+        return symmetric_extremes(self.H[np.ix_(used, used)] / root / root[:, None])[1] if root.size else 0.0
+
     def strong_convexity(self, s: int | None = None) -> float:
         """A lower bound on the eigenvalues of H (not below 0), restricted to submatrices of order <= s if given."""
         if s is None or s >= self.p:
