@@ -47,6 +47,7 @@ __all__ = [
     "extended",
     "finite",
     "group_norms",
+    "is_tensor",
     "like",
     "nothing",
     "projection",
@@ -301,6 +302,11 @@ def finite(x: Array) -> bool:
     if math.isfinite(square_norm(x)):
         return True
     return bool(np.isfinite(to_numpy(x)).all())
+
+
+def is_tensor(x: object) -> bool:
+    """Whether x is a Torch tensor; asking loads no Torch."""
+    return hasattr(x, "detach")
 
 
 def to_numpy(x: Array) -> np.ndarray:

@@ -20,7 +20,7 @@ from sparsopt.branch_and_bound.splitting import convex_after, splitting
 from sparsopt.branch_and_bound.tree import best_first
 from sparsopt.errors import InvalidResult, MissingCapability
 from sparsopt.exact import enumerate_supports
-from sparsopt.problems import LeastSquares, Logistic, Quadratic
+from sparsopt.problems import LeastSquares, Logistic, Problem, Quadratic
 from sparsopt.result import Status
 from tests.conftest import scaled
 
@@ -357,6 +357,32 @@ def test_without_strong_convexity_there_is_no_bound():
         Relaxation(wide, 2).bound(np.zeros(9), np.zeros(9, dtype=bool), np.zeros(9, dtype=bool))
     flat = Logistic(rng.standard_normal((20, 4)), np.arange(20) % 2)
     assert solve(flat, 2, BranchAndBound()).status is Status.NO_BOUND
+
+
+class Unrounded(LeastSquares):
+    """A loss of one's own that is strongly convex and does not say how it rounds."""
+
+    def rounding(self, x):
+        return Problem.rounding(self, x)
+
+
+class RoundedAtZero(Unrounded):
+    """One that knows it at 0 only."""
+
+    def rounding(self, x):
+        return (math.inf, np.full(self.p, math.inf)) if x.any() else (0.0, np.zeros(self.p))
+
+
+def test_without_rounding_errors_there_is_no_bound():
+    draws = np.random.default_rng(0)
+    X, y = draws.standard_normal((20, 6)), draws.standard_normal(20)
+    result = solve(Unrounded(X, y, ridge=0.1), 2)
+    assert result.lower_bound == 0.0 and not result.certificates.optimal  # the floor of squares
+    assert root_bound(Unrounded(X, y, ridge=0.1), 2) == root_bound(RoundedAtZero(X, y, ridge=0.1), 2) == 0.0
+    with pytest.raises(MissingCapability, match=r"rounding\(x\)"):
+        _ = Relaxation(Unrounded(X, y, ridge=0.1), 2).curvature
+    everything = np.zeros(6, bool)
+    assert Relaxation(RoundedAtZero(X, y, ridge=0.1), 2).bound(np.ones(6), everything, everything).value == -math.inf
 
 
 def test_by_name_and_at_the_ends():

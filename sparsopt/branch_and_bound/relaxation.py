@@ -50,7 +50,8 @@ class Relaxation:
     """Bounds for f over vectors with at most k non-zeros, at any node of a tree. One run, one thread.
 
     problem: with value, gradient, rounding and strong_convexity, and either hessian_block (quadratics) or restricted
-    and hessian. `D` is None where f is not strongly convex: then there is no such bound.
+    and hessian. `D` is None where f is not strongly convex, or does not know its rounding errors: then there is no such
+    bound.
     """
 
     def __init__(self, problem: Any, k: int) -> None:
@@ -58,8 +59,8 @@ class Relaxation:
         self.quadratic = hasattr(problem, "hessian_block")
         everything = self.quadratic and self.p <= ENTIRE
         self.H = np.asarray(problem.hessian_block(np.arange(self.p)), np.float64) if everything else None
-        self.D = splitting(problem, self.H)
         zero = np.zeros(self.p, problem.dtype)
+        self.D = splitting(problem, self.H) if math.isfinite(problem.rounding(zero)[0]) else None
         self.at_zero = float(problem.value(zero))
         self.slope = np.asarray(problem.gradient(zero), np.float64)
 
@@ -68,7 +69,8 @@ class Relaxation:
         """D, where there is one."""
         if self.D is None:
             raise MissingCapability(
-                f"{self.problem!r} is not strongly convex, so there is no relaxation to bound it with; give it a ridge"
+                f"{self.problem!r} is not strongly convex, or does not say how it rounds, so there is no relaxation to "
+                "bound it with; give it a ridge, and a loss of your own rounding(x)"
             )
         return self.D
 
@@ -77,6 +79,8 @@ class Relaxation:
         u = np.where(outside, 0.0, u).astype(self.problem.dtype)
         value, gradient = float(self.problem.value(u)), np.asarray(self.problem.gradient(u), np.float64)
         value_error, error = self.problem.rounding(u)
+        if not (math.isfinite(value_error) and np.isfinite(error).all()):
+            return Bound(-math.inf, u, np.full(self.p, math.inf))
         u, D, k = u.astype(np.float64), self.curvature, self.k - int(np.count_nonzero(inside))
         g = gradient - D * u
         error = error + 2 * EPS * (np.abs(gradient) + D * np.abs(u))

@@ -15,7 +15,7 @@ import numpy as np
 
 from sparsopt.errors import InvalidInput
 from sparsopt.state import Array, Mask
-from sparsopt.support import to_numpy
+from sparsopt.support import is_tensor, to_numpy
 
 __all__ = [
     "check_labels",
@@ -34,7 +34,7 @@ def check_matrix(X: Any) -> Any:
     Other numbers become float64. Raises `InvalidInput` for anything that is not a finite, non-empty, numeric matrix,
     and for entries so large that their squares overflow.
     """
-    if hasattr(X, "detach"):
+    if is_tensor(X):
         return _tensor(X.detach())
     if hasattr(X, "tocsc"):
         X = X.tocsc()
@@ -121,7 +121,7 @@ def check_support(support: Mask, p: int) -> Mask:
 
 def _numeric(values: Any, name: str) -> Array:
     """A float array. Strings are not numbers here, even where NumPy could read them as such."""
-    array = to_numpy(values.detach()) if hasattr(values, "detach") else np.asarray(values)
+    array = to_numpy(values) if is_tensor(values) else np.asarray(values)
     if array.dtype in (np.float64, np.float32):
         return array
     if array.dtype.kind == "O":
