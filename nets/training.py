@@ -28,7 +28,7 @@ from nets.explicit import kind
 from nets.gates import Gate, Masked
 from nets.recipe import Recipe
 from nets.sampled import Sampled
-from nets.sparse import SparseEngine, threshold, trains
+from nets.sparse import ConvolutionalEngine, SparseEngine, engine_of, threshold, trains
 from nets.weights import ConvolutionsAndLinear, Rule, Weights
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
@@ -48,8 +48,8 @@ class Network:
     device      where it runs
     chunk       steps between two chances to save; None: a fit is not interrupted
     batches     (data, size, seed, dtype=) -> object with .at(step); default nets.data.Batches
-    engine      "dense"; with other last digits on perceptrons: "explicit" (`nets.explicit`), for fixed masks "sparse"
-                (`nets.sparse`); "auto": the fastest of these as measured; "captured" (`nets.captured`: on CUDA the
+    engine      "dense"; with other last digits, on perceptrons: "explicit" (`nets.explicit`), for fixed masks on
+                perceptrons and convolutions: "sparse" (`nets.sparse`); "auto": the fastest of these as measured; "captured" (`nets.captured`: on CUDA the
                 whole step as one graph)
     """
 
@@ -68,16 +68,19 @@ class Network:
     ) -> None:
         self.build = (lambda seed: model) if isinstance(model, nn.Module) else model
         self.template = self.build(0)
-        self.device = _device(device)
+        self.device = device_of(device)
         self.data, self.recipe, self.data_seed = data.to(self.device), recipe, data_seed
         self.weights = Weights(self.template, prunable)
         self.chunk, self.batches = chunk, batches
         self._engine: Engine | None = None
-        self._sparse: SparseEngine | None = None
+        self._sparse: SparseEngine | ConvolutionalEngine | None = None
         self._captured: CapturedEngine | None = None
         self.kind = kind(engine, self.template, self.device, self.weights.dtype)
         self.capturing, plain = engine == "captured", "dense" if engine in ("captured", "explicit") else engine
-        self.sparse_below = threshold(plain, lambda: self.kind(self.template, self.weights, self.device), recipe)
+        inputs = tuple(data.images.shape[1:])
+        self.sparse_below = threshold(
+            plain, lambda: self.kind(self.template, self.weights, self.device), recipe, inputs
+        )
         self.engine_name = f"auto:{self.sparse_below:g}" if engine.startswith("auto") else engine
         self._batches: dict[tuple[int, int], Any] = {}
         self._parts: dict[tuple[float, int], Network] = {}
@@ -158,7 +161,9 @@ class Network:
             self._engine = self.kind(self.template, self.weights, self.device)
         return self._engine
 
-    def _engine_for(self, state: State, recipe: Recipe, gate: Gate) -> Engine | SparseEngine | CapturedEngine:
+    def _engine_for(
+        self, state: State, recipe: Recipe, gate: Gate
+    ) -> Engine | SparseEngine | ConvolutionalEngine | CapturedEngine:
         """Which engine trains a phase: one with few enough weights goes to the sparse one, if that can train it."""
         if (
             self.capturing
@@ -171,7 +176,7 @@ class Network:
         if not (few and trains(recipe, gate)) or ranks.count() > 1:
             return self.engine
         if self._sparse is None:
-            self._sparse = SparseEngine(self.engine)
+            self._sparse = engine_of(self.engine, self.sparse_below)
         return self._sparse
 
     def batches_of(self, state: State, recipe: Recipe) -> Any:
@@ -186,7 +191,7 @@ class Network:
         return self.engine.evaluate(state, where, self.recipe, chunks)
 
 
-def _device(name: str | torch.device) -> torch.device:
+def device_of(name: str | torch.device) -> torch.device:
     """The device, if this machine has it."""
     try:
         return torch.empty(0, device=name).device

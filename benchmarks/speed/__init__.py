@@ -3,6 +3,7 @@
     python -m benchmarks speed                     # LeNet-300-100 on the CPU, some five minutes
     python -m benchmarks speed --quick             # the same on a fiftieth of the data: does it run?
     python -m benchmarks speed --all-levels        # no level of the loop by sample is inferred
+    python -m benchmarks speed --device cuda       # instead: residual networks on a GPU, less than eight minutes
 
 Every table is one process and one thread, unless it says otherwise. The comparison of whole runs is iterative magnitude
 pruning, 16 levels of 20 %, 2 epochs each; what it is compared with is in `peers.py`.
@@ -31,12 +32,18 @@ class Speed:
     """Runs at once."""
     jobs: int = 0
     """Processes for these. Default: one a core."""
+    device: str = ""
+    """Measure residual networks on this device instead: cuda, or cpu with --quick to see that it runs."""
+    budget: float = 450.0
+    """Seconds that --device may take; rows that no longer fit are skipped, and the table says so."""
     out: Path = Path("results/speed")
     """Folder for the numbers as JSON."""
 
 
 def main(config: Speed) -> int:
     """Measure, print, write."""
+    if config.device:
+        return on_device(config)
     import torch
 
     from benchmarks.speed import imp, replicas, report, steps
@@ -54,6 +61,23 @@ def main(config: Speed) -> int:
     rates = replicas.throughput(share, levels, epochs, list(engines.values())[-1], config.seeds, jobs)
     report.replicas(rates, config.seeds, jobs)
     cells.write(config.out / "speed.json", _content(by_density, runs, rates, jobs))
+    return 0
+
+
+def on_device(config: Speed) -> int:
+    """The table of residual networks on a device: numbers as JSON, a figure, and what was skipped."""
+    from benchmarks.speed import cuda, cuda_report
+
+    bench = cuda.Bench(config.device, cuda.TINY if config.quick else cuda.Sizes())
+    print(cuda_report.plan(list(cuda.rows(bench)), config.budget))
+    found = cuda.measured(bench, config.budget, said=lambda line: print(line, flush=True))
+    machine = environment.machine(config.device)
+    where = str(machine.get("accelerator", machine["processor"]))
+    cuda_report.tables(found, where, bench.data.name)
+    written = {"rows": found, "machine": machine, "data": bench.data.name, "sizes": cells.fields(bench.sizes)}
+    versions = environment.versions(("numpy", "torch"))
+    cells.write(config.out / f"{config.device}.json", written | {"versions": versions, "budget": config.budget})
+    cuda_report.figure(found, where, config.out / f"{config.device}.svg")
     return 0
 
 
