@@ -20,7 +20,9 @@ import tyro
 from benchmarks.cells import Store
 from sparsopt.errors import InvalidInput
 
-MODULES = ("benchmarks.networks", "benchmarks.convex", "nets.recipe", "nets.weights")  # where the names in a cell live
+MODULES = (  # where the names in a cell live
+    *("benchmarks.networks", "benchmarks.convex", "nets.recipe", "nets.weights", "nets.structured.rule"),
+)
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,13 @@ class Compare:
     """Images of the network panel. Only digits needs no download."""
     model: str = ""
     """Network, as nets.models names it. Default: one that suits the data."""
+    width: float = 1.0
+    """Factor on the network's channels and hidden units."""
     methods: tuple[str, ...] = networks.METHODS
-    """Network methods, as `nets.methods()` names them, or with a control (imp+reinit); imp is the reference."""
+    """Network methods, as `nets.methods()` names them, or with a control (imp+reinit), and for whole channels scratch-E
+    and scratch-B; imp is the reference."""
     sparsity: tuple[float, ...] = (0.8, 0.9, 0.95, 0.98)
-    """Fractions of the prunable weights to remove."""
+    """Fractions of the prunable weights to remove; of channels, for methods that remove those."""
     seeds: int = 5
     """Runs of each method, with seeds 0, 1, ..."""
     epochs: float = 0.0
@@ -73,7 +76,7 @@ class Compare:
     def resolved(self) -> Compare:
         """The same with every default filled in. Raises InvalidInput for what cannot be run."""
         from benchmarks.recipes import MODELS, setting
-        from nets.controls import find
+        from benchmarks.structured import find
         from sparsopt.names import lookup
 
         model = self.model or MODELS[self.data]
@@ -133,7 +136,7 @@ def cells_of(config: Compare) -> dict[str, list[Any]]:
         panels["networks"] = list(
             networks.cells(
                 config.data, config.model, config.methods, config.sparsity, range(config.seeds), config.epochs,
-                {rule: budgets[rule] for rule in config.costs}, config.device, config.part,
+                {rule: budgets[rule] for rule in config.costs}, config.device, config.part, config.width,
             )
         )  # fmt: skip
     return panels
@@ -144,7 +147,7 @@ def _check_data(config: Compare) -> None:
     import nets
 
     data = nets.data.load(config.data)
-    nets.models.build(config.model, data.inputs, data.classes)
+    nets.models.build(config.model, data.inputs, data.classes, width=config.width)
 
 
 def run_folder(config: Compare, panels: dict[str, list[Any]], store: Store) -> Path:

@@ -20,9 +20,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from benchmarks import structured
 from benchmarks.recipes import setting
 from nets.recipe import Recipe
+from nets.recipes import FAST
 from nets.weights import ConvolutionsAndLinear, Rule
+from sparsopt.errors import InvalidInput
 
 REFERENCE = "imp"
 METHODS = (
@@ -43,12 +46,17 @@ MULTIPLE = ("imp", "imp-rewind", "imp-reinit", "lr-rewinding", "fine-tuning")  #
 CORE = ("support", "schedules", "state", "moves", "fits", "judges", "method", "result", "catalogue")
 
 
+def reference(methods: Sequence[str]) -> str:
+    """What the others are compared with: imp, or where it does not take part the first method that removes anything."""
+    return REFERENCE if REFERENCE in methods else next((m for m in methods if m != "dense"), REFERENCE)
+
+
 @dataclass(frozen=True)
 class NetworkCell:
     """One pruned network. trainings: steps in all, in trainings of `epochs`; None: the method's own number.
 
     part: "test", or "validation" to choose settings without looking at the test split.
-    settings: (name, value) pairs of the method's entry that differ from its defaults.
+    settings: (name, value) pairs of the method's entry that differ from its defaults; width: factor on the channels.
     """
 
     data: str
@@ -70,9 +78,13 @@ class NetworkCell:
     kind: ClassVar[str] = "network"
     packages: ClassVar[tuple[str, ...]] = ("numpy", "torch")
     sources: ClassVar[tuple[str, ...]] = (
-        *("nets/**/*.py", "benchmarks/networks.py"),
+        *("nets/**/*.py", "benchmarks/networks.py", "benchmarks/structured.py"),
         *(f"sparsopt/{module}{kind}" for module in CORE for kind in (".py", "/*.py")),
     )
+
+    def __post_init__(self) -> None:
+        if self.recipe.name in FAST:
+            raise InvalidInput(f"recipe '{self.recipe.name}' is for quick iteration and no protocol: no table takes it")
 
     @property
     def cost(self) -> str:
@@ -88,6 +100,8 @@ class NetworkCell:
         if self.trainings is not None:
             return self.trainings
         method, *controls = self.method.split("+")
+        if self.method in structured.SCRATCH:
+            return 1.0
         rounds = math.ceil(math.log(1 - self.sparsity) / math.log(0.8)) if method in MULTIPLE else 0
         return 1.0 + rounds + len(controls)
 
@@ -100,12 +114,18 @@ class NetworkCell:
         torch.set_num_threads(threads)
         data = _load(self.data, self.part, self.seed)
         model = nets.models.Named(self.model, data.inputs, data.classes, self.width, self.init)
-        outcome = nets.prune(
-            model, data, self.method, self.sparsity, self.recipe, self.seed, folder, epochs=self.epochs,
-            budget=self._budget(data), prunable=self.prunable, device=self.device, evaluate_every=NEVER,
-            settings=dict(self.settings), engine=self.engine,
-        )  # fmt: skip
+        how: dict[str, Any] = {"seed": self.seed, "device": self.device, "evaluate_every": NEVER, "engine": self.engine}
+
+        def prune(method: str, out: Path | None, **changes: Any) -> Any:
+            own = {"epochs": self.epochs, "budget": self._budget(data), "settings": dict(self.settings)}
+            options = {**how, **own, "prunable": self.prunable, **changes}
+            return nets.prune(model, data, method, self.sparsity, self.recipe, out=out, **options)
+
+        epochs = self.epochs * (self.trainings or 1.0)
+        outcome, left = structured.outcome(self.method, prune, data, epochs, folder, recipe=self.recipe, **how)
         return {
+            "unit": outcome.unit,
+            **left,
             "accuracy": outcome.accuracy,
             "loss": outcome.loss,
             "sparsity": outcome.sparsity,
@@ -142,7 +162,7 @@ def _load(name: str, part: str, seed: int) -> Any:
 
 def cells(
     data: str, model: str, methods: Sequence[str], sparsities: Sequence[float], seeds: Sequence[int], epochs: float,
-    trainings: Mapping[str, float | None], device: str = "cpu", part: str = "test",
+    trainings: Mapping[str, float | None], device: str = "cpu", part: str = "test", width: float = 1.0,
 ) -> Iterator[NetworkCell]:  # fmt: skip
     """Every cell of the panel. trainings: rule of cost -> trainings in all; dense training knows no sparsity."""
     how = setting(data, model)
@@ -151,4 +171,5 @@ def cells(
             for sparsity in (0.0,) if method == "dense" else sparsities:
                 for seed in seeds:
                     asked = (data, model, method, sparsity, seed, epochs, budget, device, part)
-                    yield NetworkCell(*asked, recipe=how.recipe, prunable=how.prunable)
+                    rule = structured.counted(method, how.prunable)
+                    yield NetworkCell(*asked, recipe=how.recipe, prunable=rule, width=width)

@@ -44,27 +44,33 @@ def write(folder: Path) -> Path:
     for name, records in found.items():
         write_text(folder / f"{name}.csv", results.as_csv(records))
     written = folder / "report.html"
-    write_text(written, page.page(_title(run), _body(run, found)))
+    write_text(written, page.page(_title(run, found), _body(run, found)))
     return written
 
 
-def _title(run: Mapping[str, Any]) -> str:
-    c = run["configuration"]
-    if c["panel"] == "convex":
+def _title(run: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    if run["configuration"]["panel"] == "convex":
         return "Sparse-constrained solvers compared"
+    if _reference(found) != networks.REFERENCE:
+        return "Pruning methods compared"
     return "Greedy pruning against iterative magnitude pruning"
 
 
+def _reference(found: Mapping[str, Any]) -> str:
+    return networks.reference([record["method"] for record in found.get("networks", [])])
+
+
 def _body(run: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    lines = summary.lines(found.get("networks", []), run["seeds"], networks.REFERENCE)
+    reference = _reference(found)
+    lines = summary.lines(found.get("networks", []), run["seeds"], reference)
     points = summary.points(found.get("convex", []), convex.REFERENCE)
-    yield f"<h1>{text(_title(run))}</h1>"
+    yield f"<h1>{text(_title(run, found))}</h1>"
     yield page.paragraph(_lead(run), "lead")
     yield from _failures(run, lines)
     yield page.families(FAMILIES.values())
     yield page.paragraph("One colour is one family of algorithms, on convex functions and on networks alike.", "note")
     if lines:
-        yield from _networks(run, lines)
+        yield from _networks(run, lines, reference)
     if points:
         yield from _convex(points)
     yield from _method(run)
@@ -100,8 +106,8 @@ def _asked(cell: Mapping[str, Any]) -> str:
 # ---- networks ------------------------------------------------------------------------------------------------------
 
 
-def _networks(run: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
-    c, reference = run["configuration"], networks.REFERENCE
+def _networks(run: Mapping[str, Any], lines: Sequence[Line], reference: str) -> Iterator[str]:
+    c = run["configuration"]
     yield "<h2>Networks</h2>"
     yield page.bullets(text(sentence) for sentence in reading.networks(lines, reference))
     if any(not line.missing for line in lines):
@@ -110,8 +116,8 @@ def _networks(run: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
             f"Accuracy of the last step on the {c['part']} split: mean over seeds and its 95 % interval. Equal cost: "
             f"every run trains for as many steps as {c['trainings']:g} trainings of {c['epochs']:g} epochs, which "
             f"a method shares out among its rounds. Own cost: a training has {c['epochs']:g} epochs, and "
-            f"{reference} and its controls take one a round. Both axes are logarithmic in what is left, errors and "
-            "weights.",
+            "a method takes as many as it is defined with (imp and its controls one a round). Both axes are "
+            "logarithmic in what is left, errors and weights.",
         )
     if any(line.difference.count for line in lines):
         yield page.figure(
@@ -120,22 +126,53 @@ def _networks(run: Mapping[str, Any], lines: Sequence[Line]) -> Iterator[str]:
             "intervals of each difference by itself; a filled point is separable after adjusting for all "
             "questions of its table, a hollow one is not.",
         )
-    yield page.table(NETWORK_HEAD, _network_rows(lines), words=1)
+    head = ("method", "sparsity", "effective", "kept", "accuracy", f"minus {reference}", *NETWORK_HEAD)
+    yield page.table(head, _network_rows(lines), words=1)
     yield page.paragraph(
-        "Accuracy and differences in points, with 95 % intervals. Sparsity is exact: weights kept of "
-        f"{lines[0].prunable:,} prunable ones (convolutions and linear layers; no biases, no normalisation). "
+        f"Accuracy and differences in points, with 95 % intervals. Sparsity is exact: {_counted(lines)}. "
         "Effective: weights that lie on no path from input to output count as removed. Steps, FLOPs (two a "
         "multiply-add, with the masks of their time) and seconds are medians over seeds of everything that was trained "
         "to get there.",
         "note",
     )
+    if any(line.unit != "weights" for line in lines):
+        yield "<h3>What is left</h3>"
+        yield page.table(LEFT_HEAD, _left_rows(lines), words=1)
+        yield page.paragraph(
+            "A share of the channels is another share of the weights and of the operations of a forward pass, and "
+            "none of them is time: weights and FLOPs are theory, milliseconds were measured, for a batch of 64 on this "
+            "machine, beside other processes, on the network before and after its channels were taken out. Zeros among "
+            "single weights save no time in dense tensors: such methods have nothing to measure here.",
+            "note",
+        )
     yield "<details><summary>Densities of each layer</summary>"
-    yield page.table(("method", "sparsity", *map(text, lines[0].densities)), _density_rows(lines))
+    names = tuple(dict.fromkeys(name for line in lines for name in line.densities))
+    yield page.table(("method", "sparsity", *map(text, names)), _density_rows(lines, names))
     yield "</details>"
 
 
-NETWORK_HEAD = ("method", "sparsity", "effective", "kept", "accuracy", "minus imp", "verdict", "steps", "FLOPs",
-                "seconds", "seeds")  # fmt: skip
+def _counted(lines: Sequence[Line]) -> str:
+    """What sparsity means on this page."""
+    units: dict[str, int] = {}
+    for line in lines:
+        units.setdefault(line.unit, line.prunable)
+    what = {"weights": "prunable weights (convolutions and linear layers; no biases, no normalisation)"}
+    told = [f"of {count:,} {what.get(unit, unit)}" for unit, count in units.items()]
+    return ", for methods that remove whole channels ".join(told)
+
+
+LEFT_HEAD = ("method", "sparsity", "of", "weights left", "FLOPs left", "dense ms", "shrunk ms", "seeds")
+
+
+def _left_rows(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
+    for line in lines:
+        shares = ["" if math.isnan(x) else f"{100 * x:.2f} %" for x in (line.weights_left, line.flops_left)]
+        times = ["" if math.isnan(s) else f"{1000 * s:.3g}" for s in (line.latency, line.latency_left)]
+        where = (text(f"{line.method}, {COSTS[line.cost].lower()}"), f"{100 * line.sparsity:.2f} %", line.unit)
+        yield (*where, *shares, *times, str(len(line.seeds)))
+
+
+NETWORK_HEAD = ("verdict", "steps", "FLOPs", "seconds", "seeds")
 COSTS = {"equal": "Equal cost", "own": "Own cost"}
 
 
@@ -179,12 +216,13 @@ def _verdict(word: str) -> str:
     return f'<span class="{CLASSES[word]}">{word}</span>' if word else ""
 
 
-def _density_rows(lines: Sequence[Line]) -> Iterator[Sequence[str] | str]:
+def _density_rows(lines: Sequence[Line], names: Sequence[str]) -> Iterator[Sequence[str] | str]:
     for cost in dict.fromkeys(line.cost for line in lines):
         yield COSTS[cost]
         for line in lines:
             if line.cost == cost and line.densities:
-                shares = [f"{100 * density:.2f} %" for density in line.densities.values()]
+                known = line.densities
+                shares = [f"{100 * known[name]:.2f} %" if name in known else "" for name in names]
                 yield (text(line.method), f"{100 * line.asked:g} %", *shares)
 
 

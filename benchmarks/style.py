@@ -25,14 +25,16 @@ FAMILIES = {
 MEMBERS = {
     "backward": (
         *("imp", "imp-reinit", "one-shot", "imp-rewind", "lr-rewinding", "fine-tuning", "gmp", "backward-elimination"),
+        *("l1-filters", "network-slimming", "thinet"),
     ),
     "forward": ("growth", "omp", "fully-corrective", "forward-greedy", "frank-wolfe"),
     "replacement": ("rigl", "rigl-accept", "set", "replacement", "foba", "auto"),
-    "thresholding": ("acdc", "dpf", "htp", "iht", "niht", "cosamp", "iht-with-feedback"),
-    "control": ("dense", "random", "randomised"),
+    "thresholding": ("acdc", "dpf", "htp", "iht", "niht", "cosamp", "iht-with-feedback", "soft-filter-pruning"),
+    "control": ("dense", "random", "randomised", "scratch-E", "scratch-B"),
     "peer": ("sklearn-omp", "sklearn-lasso"),
 }
-MARKERS, DASHES = "osD^vPX<", ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.5, 1.2, 1.5)), "-", "-", "-", "-")
+MARKERS = "osD^vPX<>ph"
+DASHES = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.5, 1.2, 1.5)), *("-",) * 7)
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",

@@ -17,11 +17,16 @@ from benchmarks.statistics import Interval, holm, interval, paired, verdict
 
 Record = Mapping[str, Any]
 NONE = Interval(math.nan, math.nan, math.nan, 0)
+LEFT = ("weights_left", "flops_left", "latency", "latency_left")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A method at one sparsity under one rule of cost. difference: to the reference, paired by seed."""
+    """A method at one sparsity under one rule of cost. difference: to the reference, paired by seed.
+
+    unit: what sparsity, asked and prunable count. weights_left, flops_left: shares, by theory; latency, latency_left:
+    measured seconds of a batch before, and after shrinking.
+    """
 
     cost: str
     method: str
@@ -41,6 +46,11 @@ class Line:
     seconds: float
     densities: Mapping[str, float]
     collapsed: int
+    unit: str = "weights"
+    weights_left: float = math.nan
+    flops_left: float = math.nan
+    latency: float = math.nan
+    latency_left: float = math.nan
     values: Mapping[int, float] = field(default_factory=dict)
 
 
@@ -77,6 +87,8 @@ def _line(key: tuple[str, str, float], found: list[Record], reference: list[Reco
         seconds=_median(whole, "seconds"),
         densities=_mean_densities(whole),
         collapsed=sum(bool(record["collapsed"]) for record in whole),
+        unit=first.get("unit", "weights"),
+        **{name: _median(whole, name) for name in LEFT},
         values=ours,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,11 @@ SHOWN = ("problem", "method", "sparsity", "seed", "trainings")
 BELOW = f"% below {convex.REFERENCE}"
 WIDE, NARROW = ("% above best, interval", BELOW, "found", "refits"), ("% above best",)  # columns of only one of the two
 CONVEX = "objective after the same refit for all; ± 95 % interval over seeds; found: of the true support"
-NETWORKS = f"± 95 % interval of the mean; below, difference to {networks.REFERENCE} paired by seed"
+NETWORKS = "± 95 % interval of the mean; below, difference to {} paired by seed"
+LEFT = (
+    "weights, FLOPs: by theory. ms: a batch of 64 through the network before and after its channels were taken out, "
+    "beside other processes. Zeros among single weights save no time in dense tensors, so there is nothing to measure"
+)
 RULES = {"equal": "the same number of training steps for all", "own": "each method's own number of trainings"}
 
 
@@ -104,19 +108,42 @@ def _with_interval(interval: Interval, sign: str = "") -> str:
 
 def _network_tables(run: Mapping[str, Any], records: list[Any], paper: Paper) -> Iterator[Table]:
     """One for every rule of cost: a row a method, a column a sparsity."""
-    lines = summary.lines(records, run["seeds"], networks.REFERENCE)
+    reference = networks.reference([record["method"] for record in records])
+    lines = summary.lines(records, run["seeds"], reference)
     for cost in dict.fromkeys(line.cost for line in lines):
         here = [line for line in lines if line.cost == cost]
         asked = sorted({line.asked for line in here if line.method != "dense"})
         names = ("method", *(f"{100 * sparsity:g} %" for sparsity in asked), "steps", "s a run")
         title = f"Networks, {cost} cost ({RULES[cost]}): test accuracy in %, {len(run['seeds'])} seeds"
-        table = paper.table(title, NETWORKS, names, ("method",))
+        table = paper.table(title, NETWORKS.format(reference), names, ("method",))
         for method in dict.fromkeys(line.method for line in here):
             own = {line.asked: line for line in here if line.method == method}
             cells = [_cell(own.get(sparsity) or own.get(0.0), " " if paper.wide else "\n") for sparsity in asked]
             steps, seconds = ([getattr(line, name) for line in own.values()] for name in ("steps", "seconds"))
-            table.add_row(method, *cells, _span(steps, ",.0f"), _span(seconds, ".2g"))
+            name = method if _counts_weights(own.values()) else f"{method} (of channels)"
+            table.add_row(name, *cells, _span(steps, ",.0f"), _span(seconds, ".2g"))
         yield table
+        if not _counts_weights(here):
+            yield _left_table(here, cost, paper)
+
+
+def _counts_weights(lines: Iterable[Line]) -> bool:
+    return all(line.unit == "weights" for line in lines)
+
+
+def _left_table(lines: Sequence[Line], cost: str, paper: Paper) -> Table:
+    """What a sparsity leaves: theory (weights, operations) beside what was measured on the smaller network."""
+    names = ("method", "sparsity", "of", "weights left", "FLOPs left", "dense ms", "shrunk ms")
+    table = paper.table(f"What is left, {cost} cost", LEFT, names, ("method", "of"))
+    for line in sorted(lines, key=lambda line: line.asked):
+        shares = [_share(value) for value in (line.weights_left, line.flops_left)]
+        times = ["" if math.isnan(s) else f"{1000 * s:.3g}" for s in (line.latency, line.latency_left)]
+        table.add_row(line.method, f"{100 * line.sparsity:.2f} %", line.unit, *shares, *times)
+    return table
+
+
+def _share(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
 def _cell(line: Line | None, gap: str) -> str:

@@ -20,7 +20,7 @@ from sparsopt.errors import InvalidInput
 from sparsopt.state import Layout
 from sparsopt.support import Elements, Structure
 
-__all__ = ["Channels", "FoundChannels", "of_channels", "rule_of", "structure_of"]
+__all__ = ["Channels", "FoundChannels", "asked_for", "of_channels", "rule_of", "structure_of"]
 
 KEEP_CHANNELS = ("reinit", "inverted")  # controls that leave channels whole
 Anything = TypeVar("Anything")
@@ -107,10 +107,15 @@ def _asked(entry: Any) -> tuple[Any, list[str]]:
     return getattr(entry, "prunable", None), under
 
 
+def asked_for(entry: Any) -> Rule | None:
+    """The channels that an entry of the catalogue asks for; None for one that prunes single weights."""
+    return _asked(entry)[0]
+
+
 def rule_of(entry: Any, given: Rule | None, otherwise: Rule, model: Any, inputs: tuple[int, ...]) -> Rule:
     """The rule of a run: the one given, the entry's own, or another; if it must see the module (or seed -> module)
     first, what it has found there."""
-    rule = given or _asked(entry)[0] or otherwise
+    rule = given or asked_for(entry) or otherwise
     look = getattr(rule, "found", None)
     return rule if look is None else look(model if isinstance(model, nn.Module) else model(0), inputs)
 
