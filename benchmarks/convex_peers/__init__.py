@@ -23,7 +23,6 @@ from benchmarks.cells import Store
 from benchmarks.convex_peers import drawing, genes, methods, tables
 from benchmarks.convex_peers.cell import SideCell, ask
 from benchmarks.convex_peers.problems import SUITES, source
-from benchmarks.runner import execute
 from sparsopt.errors import DataError, InvalidInput
 
 
@@ -55,6 +54,8 @@ def main(config: Config) -> int:
     """Measure what is missing; write and print the tables. 0, or 1 if a cell failed."""
     if config.seeds < 1 or config.threads < 1 or config.patience < 0 or not config.budget > 0:
         raise InvalidInput("seeds, threads and budget must be positive, patience at least 0")
+    from benchmarks.runner import execute  # loads torch, which the measured processes need not have
+
     store, failures = Store(config.out, config.threads), []
     modules = ask(config.python, {"installed": True})
     members = _cells(config, modules)

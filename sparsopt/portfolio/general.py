@@ -52,7 +52,7 @@ def search(problem: Any, k: int, seed: int, effort: int) -> Result:
 def _starts(problem: Any, k: int, seed: int) -> list[Result]:
     """What the methods return that this problem supports."""
     p = units(problem)
-    methods = [catalogue.omp(k), catalogue.htp(k), catalogue.foba(k), catalogue.cosamp(k)]
+    methods = [catalogue.METHODS[name](k, problem) for name in ("omp", "htp", "foba", "cosamp")]
     if p <= SMALL and k < p:
         methods.append(catalogue.backward_elimination(Linear(p, k, p - k)))
     found, missing = [], []

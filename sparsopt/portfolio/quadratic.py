@@ -9,7 +9,8 @@ E. Until nothing improves: oscillate (forward far past k, backward to k) and try
 F. `effort` times in a row without improvement (100 times that, and from effort 1 on, where n < 2 k log p): drop one to
    three members at random, refill at random by gain, swaps.
 
-No single start survives the hard instances; each stage is there for one that the others miss.
+No single start survives the hard instances; each stage is there for one that the others miss. Where p is so large that
+k rows of its Hessian would be more than `WIDE` numbers, C to F see the `POOL` coordinates that ask most.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sparsopt.portfolio.tableau import DEPENDENT, Matrix, Tableau, Vector, pair_gains, swap_gains
+from sparsopt.portfolio.swept import BLOCK, Indices, Swept
+from sparsopt.portfolio.tableau import Matrix, Vector
 
-Indices = NDArray[np.intp]
-
-ALL = 400  # problems up to this size are one tableau
+ALL = 250  # problems up to this size are one tableau
 SMALL = 200  # up to this size no answer is taken for clear: decoys are clearly worth more than what fits exactly
 RESTARTS = 100  # failures that end the iterated search where samples are few, times effort
-WIDE = 64  # entering candidates looked at before all of them are
+WIDE = 1 << 22
+POOL = 4096
+PAIRS = 8  # pairs that are tried
 
 
 class Search:
@@ -38,267 +39,262 @@ class Search:
         self.p = problem.layout.n
         self.h: Vector = np.asarray(problem.curvature(), dtype=float)
         self.c: Vector = -np.asarray(problem.gradient(problem.start(0).x), dtype=float)  # f = x'Hx/2 - c'x + constant
-        self.scale = float(np.max(self.c**2 / np.where(self.h > 0, self.h, np.inf), initial=0.0))
+        self.start: Vector = self.usable(self.c**2)  # what each coordinate gains at 0
+        self.tolerance = 2e-10 * float(self.start.max(initial=0.0))  # of that, so that it has a meaning where f is 0
         self.random = np.random.default_rng([seed, 1])
-        self.columns: dict[int, Vector] = {}
+        self.samples = float(getattr(problem, "samples", math.inf))
+        self.rows: Any = Rows(problem, k)
 
     # ---- pieces ----------------------------------------------------------------------------------------------------
 
     @property
-    def tolerance(self) -> float:
-        """What counts as lower: relative to the largest single gain, so that it means something where f is near 0."""
-        return 1e-10 * self.scale
-
-    @property
     def patience(self) -> int:
         """Failures in a row that end the iterated search: many where samples are few and other stages give out."""
-        few = getattr(self.problem, "samples", math.inf) < 2 * self.k * math.log(max(self.p, 2))
+        few = self.samples < 2 * self.k * math.log(max(self.p, 2))
         return self.effort * (RESTARTS if few else self.effort > 1)
 
     def usable(self, score: Vector) -> Vector:
-        return np.where(self.h > 0, score / np.where(self.h > 0, 2 * self.h, 1.0), 0.0)
+        return np.divide(score, 2 * self.h, out=np.zeros(self.p), where=self.h > 0)
 
-    def residual(self, S: Indices, weights: Vector) -> Vector:
-        """Minus the gradient at the weights on S, over all coordinates: one pass over the data."""
+    def asks(self, S: Indices, weights: Vector) -> Vector:
+        """What each coordinate gains at least at these weights on S: one pass over the data. (p,)"""
         x = self.problem.start(0).x
         x[S] = weights
-        return -np.asarray(self.problem.gradient(x), dtype=float)
+        return self.usable(np.asarray(self.problem.gradient(x), dtype=float) ** 2)
 
-    def tableau(self, C: Indices, S: Indices) -> Tableau:
-        block = np.asarray(self.problem.hessian_block(C), dtype=float)
-        return Tableau(block, self.c[C], np.isin(C, S))
+    def tableau(self, C: Indices, S: Indices) -> Swept:
+        """On the coordinates C (sorted), swept on S: positions in C."""
+        if isinstance(self.rows, Rows):
+            block = np.asarray(self.problem.hessian_block(C), dtype=float)
+            if C.size == self.p:
+                self.rows = block.__getitem__
+        else:
+            block = self.rows(C)[:, C]
+        return Swept(block.__getitem__, self.c[C], np.diagonal(block), S)
 
-    def hessian(self, S: Indices) -> Matrix:
-        """Columns of H for S, (p, |S|), computed once each."""
-        new = np.array([j for j in S if int(j) not in self.columns], dtype=np.intp)
-        if new.size:
-            fresh = np.asarray(self.problem.hessian_columns(new), dtype=float)
-            self.columns.update({int(j): fresh[:, i] for i, j in enumerate(new)})
-        return np.stack([self.columns[int(j)] for j in S], axis=1)
+    def everything(self, S: Indices) -> Swept:
+        """On all coordinates."""
+        return Swept(self.rows, self.c, self.h, S)
 
     # ---- A, B: on screened columns ---------------------------------------------------------------------------------
 
-    def screened(self) -> tuple[Tableau, Indices, bool]:
-        """Stage A; the tableau, its coordinates, and whether the answer is clear (stage B)."""
-        start = self.usable(self.c**2)
+    def screened(self) -> tuple[Indices, bool]:
+        """Stage A; the support, and whether the answer is clear (stage B)."""
         size = self.p if self.p <= ALL else max(math.ceil(1.5 * self.k) + 20, math.isqrt(self.p))
         size = min(self.p, size)  # up to sqrt(p), a Gram costs no more than a pass over the data
-        C = np.sort(np.argpartition(start, self.p - size)[self.p - size :]) if size < self.p else np.arange(self.p)
-        t = self.tableau(C, C[:0])
+        C = largest(self.start, size)
+        t, highest = self.tableau(C, C[:0]), None
         t.forward(self.k)
         for _ in range(20):
             t.polish(self.tolerance)
+            S = C[t.S]
             if size == self.p:
-                return t, C, self.clear(t, t.entries())
-            S = C[t.inside]
-            asks = self.usable(self.residual(S, t.weights[t.inside]) ** 2)
+                break
+            asks = self.asks(S, t.weights)
             asks[C] = 0.0
-            worst = float(t.exits().min(initial=np.inf))
-            new = np.flatnonzero(asks > worst / 2)
+            new = np.flatnonzero(asks > t.exits().min(initial=np.inf) / 2)
             if not new.size:
-                return t, C, self.clear(t, np.append(t.entries(), asks.max(initial=0.0)))
+                highest = max(float(t.entries().max()), float(asks.max()))
+                break
             new = new[np.argsort(-asks[new], kind="stable")[: max(self.k, 20)]]
             C = np.sort(np.concatenate([C, new]))
-            t = self.tableau(C, S)
-        return t, C, False
+            t = self.tableau(C, np.searchsorted(C, S))
+        else:
+            return S, False
+        ratio, need = t.contrast(highest)
+        return S, ratio >= need and self.p > SMALL
 
-    def clear(self, t: Tableau, entries: Vector) -> bool:
-        ratio, need = self.contrast(t, entries)
-        return ratio >= need and self.p > SMALL
+    # ---- C, D: over all coordinates --------------------------------------------------------------------------------
 
-    def contrast(self, t: Tableau, entries: Vector) -> tuple[float, float]:
-        """(cheapest exit / best entry, what that ratio must be for no swap to pay, by the correlations that occur)."""
-        if not t.inside.any() or t.inside.all():
-            return math.inf, 2.0
-        S, F = np.flatnonzero(t.inside), np.flatnonzero(~t.inside)
-        share = t.T[np.ix_(F, S)] ** 2 / -t.T[S, S]
-        left = np.maximum(t.T[F, F], 0.0)[:, None] + share
-        rho = math.sqrt(float(np.max(share / np.where(left > 0, left, 1.0), initial=0.0)))
-        best = float(entries.max(initial=0.0))
-        ratio = float(t.exits().min()) / best if best > 0 else math.inf
-        return ratio, max(2.0, (1 + rho) / max(1 - rho, 1e-12))
+    def stands_out(self, t: Swept) -> bool:
+        """Whether the members stand out clearly enough, data being plenty, for no other stage to be worth its time."""
+        if self.p <= SMALL or self.samples < 4 * self.k * math.log(self.p):
+            return False
+        ratio, need = t.contrast()
+        return ratio >= max(1.25, 0.4 * need)
 
-    # ---- C: over all coordinates -----------------------------------------------------------------------------------
-
-    def everywhere(self, S: Indices) -> tuple[Indices, float, bool]:
-        """Swaps over all p coordinates until none pays. (support, value, whether the members stand out clearly)."""
-        while True:
-            view = _View(self, S)
-            gains = view.gains(np.argsort(-view.entries, kind="stable")[:WIDE])
-            if gains is None or gains[0] <= self.tolerance:
-                gains = view.gains(np.arange(self.p))
-            if gains is None or gains[0] <= self.tolerance:
-                break
-            _, enters, leaves = gains
-            new = np.sort(np.append(S[leaves != S], enters))
-            if _View(self, new).value > view.value - self.tolerance / 2:
-                break
-            S = new
-        ratio, need = view.contrast()
-        plenty = getattr(self.problem, "samples", math.inf) >= 4 * self.k * math.log(max(self.p, 2))
-        return S, view.value, ratio >= max(1.25, 0.4 * need) and plenty and self.p > SMALL
-
-    def pursuit(self) -> Indices:
-        """Stage D's start: orthogonal matching pursuit over all coordinates."""
-        S = np.empty(0, dtype=np.intp)
-        for _ in range(self.k):
-            entries = _View(self, S).entries
-            best = int(entries.argmax())
-            if entries[best] <= 0:
-                break
-            S = np.append(S, best)
-        return np.sort(S)
+    def pursued(self) -> Swept:
+        """Stage D: orthogonal matching pursuit over all coordinates, and swaps."""
+        t = self.everything(np.empty(0, dtype=np.intp))
+        t.forward(self.k)
+        t.polish(self.tolerance)
+        return t
 
     # ---- E, F: further from here -----------------------------------------------------------------------------------
 
-    def surroundings(self, S: Indices) -> Tableau:
-        """A tableau of S and what is most promising beside it; its coordinates are left in `self.around`."""
-        view = _View(self, S)
+    def surroundings(self, t: Swept) -> tuple[Indices, Swept]:
+        """The support and what is most promising beside it: coordinates, and a tableau of them."""
         width = min(self.p, max(150, 4 * self.k + 50))
-        by_entry = np.argsort(-view.entries, kind="stable")[:width]
-        by_swap = np.argsort(-view.best_swaps(), kind="stable")[: width // 3]
-        self.around = np.unique(np.concatenate([S, by_entry, by_swap]))
-        return self.tableau(self.around, S)
+        if width == self.p:
+            return np.arange(self.p), t.copy()
+        near = np.zeros(self.p, dtype=bool)
+        near[t.S] = near[largest(t.entries(), width)] = near[largest(t.best_gains(), width // 3)] = True
+        C = np.flatnonzero(near)
+        return C, self.tableau(C, np.searchsorted(C, t.S))
 
-    def further(self, S: Indices, value: float) -> tuple[Indices, float]:
-        """One round of stage E: oscillation, then pairs; the best support found and its value."""
-        t = self.surroundings(S)
-        best, lowest = t.inside.copy(), t.value
-        samples = getattr(self.problem, "samples", math.inf)
-        for reach in {2 * self.k, int(min(t.m, 200, samples if t.m <= samples else 0.6 * samples))}:
-            t.to(best)
-            t.forward(min(max(reach, self.k + 1), t.m))
-            t.backward(self.k)
-            t.polish(self.tolerance)
-            if t.value < lowest - self.tolerance:
-                best, lowest = t.inside.copy(), t.value
-        if lowest < value - self.tolerance:
-            return self.around[best], lowest
-        return self.pairs(S, value)
+    def further(self, t: Swept) -> Swept:
+        """One round of stage E: oscillation, then pairs; the best support that was found."""
+        C, near = self.surroundings(t)
+        best = near.copy()
+        most = int(min(near.m, 200, self.samples if near.m <= self.samples else 0.6 * self.samples))
+        for reach in (2 * self.k, most):
+            if reach >= near.m:
+                near.eliminated(self.k)
+            else:
+                near.to(best.S)
+                near.forward(max(reach, self.k + 1))
+                near.backward(self.k)
+            near.polish(self.tolerance)
+            if near.value < best.value - self.tolerance:
+                best = near.copy()
+        if best.value < t.value - self.tolerance:
+            return self.everywhere(C[best.S])
+        return self.paired(t, C)
 
-    def pairs(self, S: Indices, value: float) -> tuple[Indices, float]:
-        """The eight pairs (one of the surroundings, one of all) that gain most together: both come in, two go out."""
-        view = _View(self, S)
-        C = self.around[view.free[self.around]]
-        if not C.size:
-            return S, value
-        cross = self.hessian(C) - view.B @ self.hessian(C)[S]
-        gains = pair_gains(view.c, view.d, cross, C)
-        gains[~view.free] = 0.0
-        places = np.argpartition(gains, gains.size - min(8, gains.size), axis=None)[-8:]
-        places = places[gains.ravel()[places] > 0]  # not members, nor what depends on them
-        partners, firsts = np.unravel_index(places, gains.shape)
-        t = self.tableau(np.unique(np.concatenate([self.around, partners])), S)
-        best, lowest, coordinates = t.inside.copy(), t.value, np.unique(np.concatenate([self.around, partners]))
-        start = best
-        for j, i in zip(partners, C[firsts], strict=True):
-            t.to(start)
-            t.enter(int(np.searchsorted(coordinates, i)))
-            t.enter(int(np.searchsorted(coordinates, j)))
-            t.backward(self.k)
-            t.polish(self.tolerance)
-            if t.value < lowest - self.tolerance:
-                best, lowest = t.inside.copy(), t.value
-        return (coordinates[best], lowest) if lowest < value - self.tolerance else (S, value)
+    def paired(self, t: Swept, C: Indices) -> Swept:
+        """The pairs (one of C, one of all) that gain most together: both come in, two go out, swaps."""
+        pairs = self.pairs(t, C)
+        C = np.union1d(C, pairs.ravel())
+        start = self.tableau(C, np.searchsorted(C, t.S))
+        best = start
+        for pair in np.searchsorted(C, pairs):
+            near = start.copy()
+            for j in pair:
+                near.enter(int(j))
+            near.backward(self.k)
+            near.polish(self.tolerance)
+            if near.value < best.value - self.tolerance:
+                best = near
+        return t if best is start else self.everywhere(C[best.S])
 
-    def perturbed(self, S: Indices, value: float) -> tuple[Indices, float]:
-        """Stage F: iterated local search from S on its surroundings."""
-        t = self.surroundings(S)
-        best, lowest, failures = t.inside.copy(), t.value, 0
+    def pairs(self, t: Swept, C: Indices) -> Indices:
+        """The `PAIRS` unordered pairs whose entry gains most, (number, 2).
+
+        Given S, with u = z / sqrt(d) and the correlation r of i and j, that is (u_i^2 + u_j^2 - 2 r u_i u_j) /
+        (2 (1 - r^2)); pairs that depend on each other have none.
+        """
+        free = t.d > t.floor
+        scale = np.where(free, 1 / np.sqrt(np.where(free, t.d, 1.0)), 0.0)
+        u, R = t.z * scale, t.T[1 : t.size + 1, : self.p]
+        C = C[free[C]]
+        found = [np.empty((0, 3))]
+        for part in np.array_split(C, -(-C.size * self.p // BLOCK)) if C.size else ():
+            r = self.rows(part) if not isinstance(self.rows, Rows) else self.rows.passing(part)
+            r = r - r[:, t.S] @ R
+            r *= scale[part][:, None]
+            r *= scale
+            gain = r * (-2 * u[part])[:, None]
+            gain *= u
+            gain += u * u
+            gain += (u[part] ** 2)[:, None]
+            r *= r
+            np.subtract(1.0, r, out=r)
+            np.copyto(r, np.inf, where=r <= 1e-9)
+            gain /= r
+            at = largest(gain.ravel(), 2 * PAIRS)
+            i, j = np.divmod(at, self.p)
+            i = part[i]
+            found.append(np.stack([-gain.ravel()[at], np.minimum(i, j), np.maximum(i, j)], axis=1))
+        table = np.unique(np.concatenate(found), axis=0)
+        table = table[(table[:, 0] < 0) & free[table[:, 1:].astype(np.intp)].all(axis=1)]
+        _, first = np.unique(table[:, 1:], axis=0, return_index=True)
+        return table[np.sort(first)[:PAIRS], 1:].astype(np.intp)
+
+    def perturbed(self, t: Swept) -> Swept:
+        """Stage F: iterated local search on the surroundings."""
+        C, best = self.surroundings(t)
+        failures = 0
         while failures < self.patience:
-            t.to(best)
-            members = np.flatnonzero(best)
-            gone = self.random.choice(members, min(int(self.random.integers(1, 4)), len(members)), replace=False)
+            near = best.copy()
+            gone = self.random.permutation(best.S)[: int(self.random.integers(1, 4))]
             for j in gone:
-                t.sweep(int(j))
+                near.leave(int(np.flatnonzero(near.S == j)[0]))
             for _ in gone:
-                gains = t.entries()
+                gains = near.entries()
                 gains[gone] = 0.0
-                t.enter(int((gains * self.random.exponential(size=t.m)).argmax()))
-            t.polish(self.tolerance)
-            better = t.value < lowest - self.tolerance
-            failures = 0 if better else failures + 1
-            if better:
-                best, lowest = t.inside.copy(), t.value
-        return (self.around[best], lowest) if lowest < value - self.tolerance else (S, value)
+                near.enter(int((gains * self.random.exponential(size=near.m)).argmax()))
+            near.polish(self.tolerance)
+            better = near.value < best.value - self.tolerance
+            best, failures = (near, 0) if better else (best, failures + 1)
+        return self.everywhere(C[best.S]) if best.value < t.value - self.tolerance else t
+
+    def everywhere(self, S: Indices) -> Swept:
+        """Stage C: swaps over all coordinates until none pays."""
+        t = self.everything(S)
+        t.polish(self.tolerance)
+        return t
 
     # ---- the whole -------------------------------------------------------------------------------------------------
 
     def run(self) -> Indices:
         """Stages A to F; the support, sorted."""
-        if self.scale <= 0:
+        if self.tolerance <= 0:
             return np.empty(0, dtype=np.intp)  # c = 0: the zero vector is optimal
-        t, C, clear = self.screened()
-        S, value = C[t.inside], t.value
+        S, clear = self.screened()
         if clear or S.size < self.k:
-            return S
-        S, value, clear = self.everywhere(S)
-        if clear or self.effort == 0:
-            return S
-        other, its, _ = self.everywhere(self.pursuit())
-        if its < value - self.tolerance:
-            S, value = other, its
+            return np.sort(S)
+        if self.p * (self.k + 1) > WIDE:
+            return self.pooled(S)
+        return np.sort(self.stages(self.everywhere(S)).S)
+
+    def stages(self, t: Swept) -> Swept:
+        """From C to F."""
+        if self.effort == 0 or self.stands_out(t):
+            return t
+        if self.p > ALL:  # else A has begun there
+            other = self.pursued()
+            t = other if other.value < t.value - self.tolerance else t
         while True:
-            before = value
-            S, value = self.further(S, value)
-            S, value, _ = self.everywhere(S)
-            if self.patience and value >= before - self.tolerance:
-                S, value = self.perturbed(S, value)
-            if value >= before - self.tolerance:
-                return S
+            before = t
+            t = self.further(t)
+            if self.patience and t.value >= before.value - self.tolerance:
+                t = self.perturbed(t)
+            if t.value >= before.value - self.tolerance:
+                return t
+
+    def pooled(self, S: Indices) -> Indices:
+        """The same for the coordinates that ask most at S."""
+        x, _ = self.problem.minimise_on(np.isin(np.arange(self.p), S), None)
+        asks = self.asks(S, x[S])
+        asks[S] = np.inf
+        pool = largest(asks, min(self.p, max(POOL, 4 * self.k)))
+        part = Search(self.problem.restricted(pool).open(), self.k, 0, self.effort)
+        part.random = self.random
+        return np.sort(pool[part.stages(part.everywhere(np.searchsorted(pool, np.sort(S)))).S])
 
 
-class _View:
-    """What all p coordinates look like from a support: B = H_.S G^-1, minus the gradient, Schur complements."""
+class Rows:
+    """Rows of the Hessian, computed when first asked for and kept as long as there is room."""
 
-    def __init__(self, search: Search, S: Indices) -> None:
-        self.search, self.S = search, S
-        h, c = search.h, search.c
-        if S.size:
-            H = search.hessian(S)
-            self.inverse = np.linalg.inv(H[S])
-            self.B = H @ self.inverse
-            self.b = self.inverse @ c[S]
-            self.c = c - H @ self.b
-            self.d = h - np.einsum("ij,ij->i", H, self.B)
-        else:
-            self.inverse, self.B, self.b = np.empty((0, 0)), np.empty((search.p, 0)), np.empty(0)
-            self.c, self.d = c, h
-        self.value = -float(c[S] @ self.b) / 2
-        self.gamma: Vector = np.diagonal(self.inverse).astype(float)
-        free = self.d > DEPENDENT * h
-        free[S] = False
-        self.free = free
-        self.entries: Vector = np.where(free, self.c**2 / np.where(free, 2 * self.d, 1.0), 0.0)
+    def __init__(self, problem: Any, k: int) -> None:
+        self.problem, self.p = problem, problem.layout.n
+        self.slot = np.full(self.p, -1)
+        self.room, self.used, self.kept = max(2 * k + 8, WIDE // self.p), 0, np.empty((0, self.p))
 
-    def table(self, F: Indices) -> Matrix:
-        floor = DEPENDENT * self.search.h[F]
-        return swap_gains(self.B[F], self.gamma, self.b, self.c[F], self.d[F], floor)
+    def __call__(self, which: Any) -> Matrix:
+        """Of one coordinate (p,), or of several (k, p)."""
+        one = isinstance(which, int)
+        if one and self.slot[which] >= 0:
+            return self.kept[self.slot[which]]
+        wanted = np.array([which]) if one else which
+        new = wanted[self.slot[wanted] < 0]
+        if new.size:
+            if self.used + new.size > self.room:
+                self.slot[:], self.used, new = -1, 0, wanted
+            if self.used + new.size > len(self.kept):
+                self.kept = np.vstack([self.kept[: self.used], np.empty((self.used + new.size, self.p))])
+            self.kept[self.used : self.used + new.size] = self.passing(new)
+            self.slot[new] = np.arange(self.used, self.used + new.size)
+            self.used += new.size
+        return self.kept[self.slot[which]]
 
-    def gains(self, F: Indices) -> tuple[float, int, int] | None:
-        """The best swap that brings in one of F: (gain, who enters, who leaves)."""
-        F = F[~np.isin(F, self.S)]
-        if not F.size or not self.S.size:
-            return None
-        table = self.table(F)
-        j, i = divmod(int(table.argmax()), len(self.S))
-        return float(table[j, i]), int(F[j]), int(self.S[i])
+    def passing(self, which: Indices) -> Matrix:
+        """Rows that are not kept."""
+        return np.asarray(self.problem.hessian_columns(which), dtype=float).T
 
-    def best_swaps(self) -> Vector:
-        """For each coordinate the gain of its best swap; -inf for members. (p,)"""
-        F = np.flatnonzero(~np.isin(np.arange(self.search.p), self.S))
-        out = np.full(self.search.p, -np.inf)
-        out[F] = self.table(F).max(axis=1, initial=-np.inf)
-        return out
 
-    def contrast(self) -> tuple[float, float]:
-        """As `Search.contrast`, over all coordinates."""
-        F = np.flatnonzero(self.free)
-        if not F.size or not self.S.size:
-            return math.inf, 2.0
-        share = self.B[F] ** 2 / self.gamma
-        left = self.d[F][:, None] + share
-        rho = math.sqrt(float(np.max(share / left)))
-        exits, best = self.b**2 / (2 * self.gamma), float(self.entries.max())
-        ratio = float(exits.min()) / best if best > 0 else math.inf
-        return ratio, max(2.0, (1 + rho) / max(1 - rho, 1e-12))
+def largest(score: Vector, size: int) -> Indices:
+    """The positions of the largest scores, sorted."""
+    if size >= score.size:
+        return np.arange(score.size)
+    return np.sort(np.argpartition(score, score.size - size)[score.size - size :])

@@ -80,9 +80,16 @@ class DenseColumns(Columns):
             grown = np.empty((self.design.n, 2 * total), order="F")
             grown[:, :before] = self.block[:, :before]
             self.block = grown
-        new = self.design.take(self.index[before:total])
-        self.block[:, before:total] = new
-        return self.block[:, :total].T @ (new * self.design.shares[:, None])
+        self.block[:, before:total] = self.design.take(self.index[before:total])
+        new, weight = self.block[:, before:total], self.design.weight
+        cross = np.empty((total, total - before))
+        if np.ndim(weight):
+            np.matmul(self.block[:, :total].T, new * weight[:, None], out=cross)
+        else:  # the symmetric part at half the price
+            np.matmul(self.block[:, :before].T, new, out=cross[:before])
+            np.matmul(new.T, new, out=cross[before:])
+            cross *= weight
+        return cross
 
     def take(self, slots: Array) -> Array:
         """A_S, (n, k); a view where the slots are the first ones in order."""
