@@ -48,9 +48,9 @@ class Network:
     device      where it runs
     chunk       steps between two chances to save; None: a fit is not interrupted
     batches     (data, size, seed, dtype=) -> object with .at(step); default nets.data.Batches
-    engine      "dense"; with other last digits, on perceptrons: "explicit" (`nets.explicit`), for fixed masks on
-                perceptrons and convolutions: "sparse" (`nets.sparse`); "auto": the fastest of these as measured; "captured" (`nets.captured`: on CUDA the
-                whole step as one graph)
+    engine      "dense"; with other last digits "explicit" (`nets.explicit`, perceptrons), "sparse" (`nets.sparse`,
+                fixed masks on perceptrons and convolutions); "auto": the fastest of these as measured; "captured"
+                (`nets.captured`: on CUDA the whole step as one graph)
     """
 
     def __init__(

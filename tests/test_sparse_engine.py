@@ -191,11 +191,11 @@ def test_engines_have_names() -> None:
     assert threshold("auto:0.25", build, HEAVY) == 0.25
     with pytest.raises(InvalidInput, match="known are dense, explicit, sparse, auto"):
         threshold("fast", build, HEAVY)
-    convolutions = Network(nets.models.build("conv-2", (1, 8, 8)), nets.data.load("digits"))
-    assert "something else" in available(convolutions.template, torch.device("cpu"), torch.float32)
-    assert threshold("auto", lambda: convolutions.engine, HEAVY) < 0
+    attention = Network(nets.models.build("transformer-small", (1, 8, 8)), nets.data.load("digits"))
+    assert "something else" in available(attention.template, torch.device("cpu"), torch.float32)
+    assert threshold("auto", lambda: attention.engine, HEAVY) < 0
     with pytest.raises(MissingCapability, match="linear layers with ReLU"):
-        Network(nets.models.build("conv-2", (1, 8, 8)), nets.data.load("digits"), engine="sparse")
+        Network(nets.models.build("transformer-small", (1, 8, 8)), nets.data.load("digits"), engine="sparse")
     assert "float32" in available(world.template, torch.device("cpu"), torch.float64)
 
 

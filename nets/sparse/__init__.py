@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from nets.sparse.engine import SparseEngine, available, crossing, threshold, trains
+from nets.sparse.convolutional import ConvolutionalEngine
+from nets.sparse.engine import SparseEngine, available, crossing, engine_of, threshold, trains
 
-__all__ = ["SparseEngine", "available", "crossing", "threshold", "trains"]
+__all__ = ["ConvolutionalEngine", "SparseEngine", "available", "crossing", "engine_of", "threshold", "trains"]

@@ -1,12 +1,14 @@
-"""Training that costs what the kept weights cost: an engine for fixed masks on perceptrons, on the CPU.
+"""Training that costs what the kept weights cost: engines for fixed masks, on the CPU.
 
-Below a density of about a half it is faster than the dense one, at 5 % by about six times. It computes the same steps,
-with sums in another order: equal to 1e-6 over the first steps, and no more than that, so it is never chosen silently.
+That of perceptrons is here: below a density of about a half it is faster than the dense one, at 5 % by about six times.
+Networks with convolutions have theirs in `convolutional.py`. Both compute the same steps with sums in another order:
+equal to 1e-6 over the first steps, and no more than that, so they are never chosen silently.
 
     Network(model, data, engine="sparse")      # wherever it can
     Network(model, data, engine="auto")        # where a measurement says that it is faster
 
-It takes linear layers with ReLU between them, plain masks, SGD, float32. Everything else is left to the dense engine.
+They take plain masks, SGD, float32, and linear layers with ReLU between them or any module with plain convolutions.
+Everything else is left to the dense engine.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch import nn
 from nets.engine import MOMENTUM, Engine
 from nets.gates import Gate, Masked
 from nets.recipe import SGD, Recipe
+from nets.sparse.convolutional import ConvolutionalEngine, convolutions
 from nets.sparse.perceptron import linear_layers
 from nets.sparse.rows import Rows
 from nets.weights import Weights
@@ -41,8 +44,9 @@ def available(model: nn.Module, device: torch.device, dtype: torch.dtype) -> str
     """Why the sparse engine cannot train this module here; empty if it can."""
     if device.type != "cpu" or dtype != torch.float32:
         return f"it computes in float32 on the CPU, not in {str(dtype).removeprefix('torch.')} on {device.type}"
-    if not linear_layers(model):
-        return f"it trains linear layers with ReLU between them, and {type(model).__name__} is something else"
+    if not linear_layers(model) and not convolutions(model):
+        known = "linear layers with ReLU between them, or plain convolutions"
+        return f"it trains {known}, and {type(model).__name__} is something else"
     try:
         import numba  # noqa: F401
     except ImportError:
@@ -55,11 +59,11 @@ def trains(recipe: Recipe, gate: Gate) -> bool:
     return gate == Masked() and isinstance(recipe.optimiser, SGD) and recipe.precision == "float32"
 
 
-def threshold(engine: str, build: Callable[[], Engine], recipe: Recipe) -> float:
+def threshold(engine: str, build: Callable[[], Engine], recipe: Recipe, inputs: tuple[int, ...] = ()) -> float:
     """The density up to which phases go to the sparse engine: of "dense", "sparse", "auto", or "auto:0.43" as measured.
 
     Raises InvalidInput for another name, MissingCapability where "sparse" is asked for and cannot be had; "auto" is
-    then "dense". `build` makes an engine to look at and measure with; it is not kept.
+    then "dense". `build` makes an engine to look at and measure with, for inputs of that shape; it is not kept.
     """
     name, _, measured = engine.partition(":")
     if name not in ("dense", "sparse", "auto"):
@@ -72,7 +76,12 @@ def threshold(engine: str, build: Callable[[], Engine], recipe: Recipe) -> float
         raise MissingCapability(f"engine 'sparse' cannot train this network: {reason}; give engine='dense'")
     if reason or name == "sparse":
         return -1.0 if reason else 1.0
-    return float(measured) if measured else round(crossing(dense, recipe), 2)
+    return float(measured) if measured else round(crossing(dense, recipe, inputs), 2)
+
+
+def engine_of(dense: Engine, below: float = 1.0) -> SparseEngine | ConvolutionalEngine:
+    """The sparse engine for the module of a dense one; below: `threshold`."""
+    return SparseEngine(dense) if linear_layers(dense.model) else ConvolutionalEngine(dense, below)
 
 
 class SparseEngine:
@@ -180,21 +189,26 @@ def _places(weights: Weights) -> dict[str, slice]:
 # ---- which is faster -----------------------------------------------------------------------------------------------
 
 
-def crossing(dense: Engine, recipe: Recipe) -> float:
-    """The density below which the sparse engine is the faster one here, from a measurement of some 0.1 s."""
-    sparse, x = SparseEngine(dense), dense.theta.detach()[: dense.n].clone()
+def crossing(dense: Engine, recipe: Recipe, inputs: tuple[int, ...] = ()) -> float:
+    """The density below which the sparse engine is the faster one here, from a measurement of some 0.1 s.
+
+    inputs: shape of one sample. With convolutions it takes as long as eighteen steps.
+    """
+    steps = STEPS if linear_layers(dense.model) else 1
+    sparse, x = engine_of(dense), dense.theta.detach()[: dense.n].clone()
     state = State(x, sp.everything(x), 0, slots=dense.contents())
-    batches = _Fixed(dense.model, recipe.batch)
-    usual = _seconds(dense, state, recipe, batches)
+    batches = _Fixed(inputs or _features(dense.model), recipe.batch)
+    usual = _seconds(dense, state, recipe, batches, steps)
     high, low = (
-        _seconds(sparse, state.but(support=sp.uniform((0,), x) < density), recipe, batches) for density in SAMPLED
+        _seconds(sparse, state.but(support=sp.uniform((0,), x) < density), recipe, batches, steps)
+        for density in SAMPLED
     )
     slope = (high - low) / (SAMPLED[0] - SAMPLED[1])
     return min(1.0, max(0.0, SAMPLED[1] + (usual - low) / max(slope, 1e-12)))
 
 
-def _seconds(engine: Any, state: State, recipe: Recipe, batches: Any) -> float:
-    """Of a step, without what a phase costs once: the best of five, after a run that compiles."""
+def _seconds(engine: Any, state: State, recipe: Recipe, batches: Any, count: int) -> float:
+    """Of a step, without what a phase costs once: the best of five runs, after one that compiles."""
     still, state = dataclasses.replace(recipe, learning_rate=0.0), state.but(x=state.x * state.support)
 
     def timed(steps: int) -> float:
@@ -202,17 +216,20 @@ def _seconds(engine: Any, state: State, recipe: Recipe, batches: Any) -> float:
         engine.train(state, still, Masked(), batches, steps, STEPS)
         return time.perf_counter() - began
 
-    timed(STEPS)
-    return max(0.0, min(timed(STEPS) for _ in range(5)) - min(timed(0) for _ in range(5))) / STEPS
+    timed(count)
+    return max(0.0, min(timed(count) for _ in range(5)) - min(timed(0) for _ in range(5))) / count
+
+
+def _features(model: nn.Module) -> tuple[int, ...]:
+    return (int(model.get_submodule(linear_layers(model)[0]).in_features),)  # type: ignore[arg-type]
 
 
 class _Fixed:
     """One random batch, always."""
 
-    def __init__(self, model: nn.Module, size: int) -> None:
-        inputs = int(model.get_submodule(linear_layers(model)[0]).in_features)  # type: ignore[arg-type]
+    def __init__(self, shape: tuple[int, ...], size: int) -> None:
         generator = torch.Generator().manual_seed(0)
-        self.batch = torch.rand((size, inputs), generator=generator), torch.zeros(size, dtype=torch.int64)
+        self.batch = torch.rand((size, *shape), generator=generator), torch.zeros(size, dtype=torch.int64)
 
     def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.batch

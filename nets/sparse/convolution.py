@@ -1,0 +1,175 @@
+"""Sparse convolution and batch norm for PyTorch, on tensors whose images are innermost in memory.
+
+Such a tensor still is (N, C, H, W) to everybody: ReLU, sums, pooling and linear layers take it as it is, and what they
+return is mostly stored like their input. So a network changes its order of memory at its first sparse convolution and
+keeps it, and a layer that is left dense only pays for a copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from nets.sparse.taps import Geometry, Size, Taps
+from sparsopt.state import Array
+
+LEAST = 16  # images in a batch
+
+
+def planes(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> contiguous [C, H, W, N]: a view where memory has this order already."""
+    return x.permute(1, 2, 3, 0).contiguous()
+
+
+def images(x: Tensor) -> Tensor:
+    """The view back."""
+    return x.permute(3, 0, 1, 2)
+
+
+def innermost(x: Tensor) -> bool:
+    """Whether the images of a batch are innermost in memory."""
+    return x.dim() == 4 and x.dtype == torch.float32 and x.permute(1, 2, 3, 0).is_contiguous()
+
+
+def eligible(layer: nn.Module) -> bool:
+    """Plain convolutions, without groups, of zero-padded images."""
+    return (
+        type(layer) is nn.Conv2d
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+        and "forward" not in vars(layer)
+    )
+
+
+def _flat(x: Tensor) -> Array:
+    return x.detach().numpy().reshape(-1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A mask on images of one size: taps both ways, for `kept` weights at the places `where` of the weight tensor."""
+
+    outputs: Size
+    where: Tensor
+    onward: tuple[Any, ...]
+    back: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_], inputs: Size, geometry: Geometry) -> Plan:
+        taps = (Taps.forward(mask, inputs, geometry), Taps.backward(mask, inputs, geometry))
+        onward, back = ((t.kind, t.at, t.ptr, t.offset, t.number) for t in taps)
+        where = torch.from_numpy(np.flatnonzero(mask))
+        return cls(geometry.outputs(inputs, mask.shape[2:]), where, onward, back)  # type: ignore[arg-type]
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
+        from nets.sparse.planes import gather
+
+        x, values = planes(x), weight.detach().reshape(-1)[plan.where].numpy()
+        y = x.new_empty((len(weight), *plan.outputs, x.shape[3]))
+        start = np.zeros(128 * len(weight), np.float32) if bias is None else np.repeat(_flat(bias), 128)
+        gather(_flat(x), _flat(y), values, start, plan.onward, x.shape[3])
+        ctx.save_for_backward(x)
+        ctx.rest = values, plan, weight.shape
+        return images(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d: Tensor) -> Any:  # type: ignore[override]
+        from nets.sparse.planes import dots, gather
+
+        (x,), (values, plan, shape) = ctx.saved_tensors, ctx.rest
+        d, N = planes(d), x.shape[3]
+        of_x = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            slopes = torch.empty_like(x)
+            gather(_flat(d), _flat(slopes), values, np.zeros(128 * len(x), np.float32), plan.back, N)
+            of_x = images(slopes)
+        if ctx.needs_input_grad[1]:
+            sums = np.zeros((len(values), 16), np.float32)
+            dots(_flat(x), _flat(d), sums.reshape(-1), plan.onward, N)
+            of_weight = x.new_zeros(shape)
+            of_weight.view(-1)[plan.where] = torch.from_numpy(sums.sum(1))
+        if ctx.needs_input_grad[2]:
+            of_bias = d.flatten(1).sum(1)
+        return of_x, of_weight, of_bias, None
+
+
+class _BatchNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Any:
+        from nets.sparse.planes import normalise
+
+        x, weight = planes(x), weight.detach()
+        y, found = torch.empty_like(x), x.new_empty((3, len(x)))
+        rows = x.flatten(1).numpy(), y.flatten(1).numpy()
+        normalise(*rows, weight.numpy(), bias.detach().numpy(), epsilon, *found.numpy())
+        ctx.save_for_backward(x, weight, found)
+        mean, variance, _ = found
+        ctx.mark_non_differentiable(mean, variance)
+        return images(y), mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d: Tensor, *_: Tensor) -> Any:  # type: ignore[override]
+        from nets.sparse.planes import normalise_backward
+
+        x, weight, (mean, _, scale) = ctx.saved_tensors
+        slopes, of_both = torch.empty_like(x), x.new_empty((2, len(x)))
+        rows = (a.flatten(1).numpy() for a in (x, planes(d), slopes))
+        normalise_backward(*rows, weight.numpy(), mean.numpy(), scale.numpy(), *of_both.numpy())
+        return images(slopes), *of_both, None
+
+
+class SparseConvolution:
+    """The forward pass of a convolution whose weight has a fixed mask; plans are made for each size of image."""
+
+    def __init__(self, layer: nn.Conv2d, mask: NDArray[np.bool_]) -> None:
+        self.layer, self.mask, self.plans = layer, mask, dict[Size, Plan]()
+        self.geometry = Geometry(layer.stride, layer.padding, layer.dilation)  # type: ignore[arg-type]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Densely where it cannot be done: few images, other types, a kernel larger than the image."""
+        size: Any = tuple(x.shape[2:])
+        if x.dim() != 4 or len(x) < LEAST or x.dtype != torch.float32 or not self._fits(size):
+            return nn.Conv2d.forward(self.layer, x)
+        if size not in self.plans:
+            self.plans[size] = Plan.of(self.mask, size, self.geometry)
+        return _Convolution.apply(x, self.layer.weight, self.layer.bias, self.plans[size])  # type: ignore[return-value]
+
+    def _fits(self, size: Size) -> bool:
+        return min(self.geometry.outputs(size, self.mask.shape[2:])) >= 1  # type: ignore[arg-type]
+
+
+class BatchNorm:
+    """The forward pass of batch norm in training, where images are innermost; elsewhere the layer's own."""
+
+    def __init__(self, layer: nn.BatchNorm2d) -> None:
+        self.layer = layer
+
+    def __call__(self, x: Tensor) -> Tensor:
+        layer = self.layer
+        if not layer.training or layer.weight is None or not innermost(x):
+            return nn.BatchNorm2d.forward(layer, x)
+        y, mean, variance = _BatchNorm.apply(x, layer.weight, layer.bias, layer.eps)  # type: ignore[misc]
+        self._remember(mean, variance, x.numel() // len(mean))
+        return y
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """The running statistics, of which the variance is the unbiased one."""
+        layer = self.layer
+        if layer.running_mean is None or layer.running_var is None or layer.num_batches_tracked is None:
+            return
+        layer.num_batches_tracked.add_(1)
+        rate = 1.0 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
+        layer.running_mean.lerp_(mean, rate)
+        layer.running_var.lerp_(variance * (count / (count - 1)), rate)

@@ -1,0 +1,125 @@
+"""Vectors of 16 to 128 float32 numbers as values inside Numba functions, so that accumulators stay in registers.
+
+Numba leaves vectors to LLVM's vectoriser, which keeps the sum of an inner loop over weights in memory. Written in
+vectors, such a loop is what it should be: 128 sums are eight AVX-512 registers, and a weight is eight multiply-adds.
+
+    total = zeros(128)
+    for p in range(start, end):
+        total = multiply_add(weights[p], load(total, x, at[p]), total)
+    store(total, y, place)
+
+Arrays are one-dimensional, indices count numbers and nothing checks them. The width of a vector is part of its type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core.datamodel import models
+from numba.extending import intrinsic, register_model
+
+FUSED = ("contract",)  # multiply-adds round once
+
+
+class Lanes(types.Type):
+    """The type of a vector of `width` numbers."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        super().__init__(name=f"Lanes({width})")
+
+
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Lanes) -> None:
+        super().__init__(manager, kind, ir.VectorType(ir.FloatType(), kind.width))
+
+
+def _pointer(context: Any, builder: Any, signature: Any, arguments: Any, array: int, width: int) -> Any:
+    """To `width` numbers of the array argument, from the index after it."""
+    start = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+    place = builder.gep(start, [arguments[array + 1]])
+    return builder.bitcast(place, ir.VectorType(ir.FloatType(), width).as_pointer())
+
+
+def _shuffled(builder: Any, vector: Any, places: list[int]) -> Any:
+    where = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), where)
+
+
+def _everywhere(builder: Any, number: Any, width: int) -> Any:
+    empty = ir.Constant(ir.VectorType(ir.FloatType(), width), ir.Undefined)
+    return _shuffled(builder, builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0)), [0] * width)
+
+
+def _added_product(builder: Any, a: Any, b: Any, total: Any) -> Any:
+    return builder.fadd(builder.fmul(a, b, flags=FUSED), total, flags=FUSED)
+
+
+@intrinsic
+def fill(typing, width, number):  # type: ignore[no-untyped-def]
+    """`width`, a literal, times the number."""
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    kind = Lanes(width.literal_value)
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return _everywhere(builder, arguments[1], kind.width)
+
+    return kind(width, types.float32), code
+
+
+@intrinsic
+def load(typing, like, array, index):  # type: ignore[no-untyped-def]
+    """array[index : index + width], as wide as `like`."""
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.load(_pointer(context, builder, signature, arguments, 1, like.width), align=4)
+
+    return like(like, array, types.intp), code
+
+
+@intrinsic
+def store(typing, vector, array, index):  # type: ignore[no-untyped-def]
+    """array[index : index + width] = vector."""
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        builder.store(arguments[0], _pointer(context, builder, signature, arguments, 1, vector.width), align=4)
+        return context.get_dummy_value()
+
+    return types.none(vector, array, types.intp), code
+
+
+@intrinsic
+def multiply_add(typing, number, vector, total):  # type: ignore[no-untyped-def]
+    """number * vector + total."""
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        number, vector, total = arguments
+        return _added_product(builder, _everywhere(builder, number, signature.return_type.width), vector, total)
+
+    return total(types.float32, total, total), code
+
+
+@intrinsic
+def folded(typing, a, b, total):  # type: ignore[no-untyped-def]
+    """total + a * b, where total has 16 lanes and a, b are several times as wide: lanes equal modulo 16 are added."""
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        left, right, sums = arguments
+        for first in range(0, a.width, 16):
+            part = list(range(first, first + 16))
+            sums = _added_product(builder, _shuffled(builder, left, part), _shuffled(builder, right, part), sums)
+        return sums
+
+    return total(a, a, total), code
+
+
+@intrinsic
+def times(typing, a, b):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.fmul(*arguments)
+
+    return a(a, a), code
