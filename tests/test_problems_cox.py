@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from scipy.optimize import minimize
 
 from sparsopt.errors import InvalidInput
-from sparsopt.problems import Cox
+from sparsopt.problems import Cox, cox
 from tests.conftest import scaled
 from tests.worked import everything
 
@@ -55,6 +56,40 @@ def test_value_gradient_and_hessian_are_those_of_the_definition(seed):
     assert (np.diagonal(H) <= problem.curvature() * (1 + 1e-12)).all()
     assert np.linalg.eigvalsh(H)[-1] <= problem.smoothness() * (1 + 1e-12)
     assert problem.floor() <= problem.value(w) - 0.1 * w @ w and problem.intercept(w) == 0.0
+
+
+@given(seeds, st.floats(0.02, 0.9), st.sampled_from([1.0, 400.0]))
+def test_sparse_columns_with_few_entries_are_those_of_the_definition(seed, density, size):
+    """Where no column has an entry the running sums stand still; far out they are computed as logarithms."""
+    X, time, event, s = survival(seed, 40, 5)
+    draws = np.random.default_rng((seed, 1))
+    X = np.where(draws.random(X.shape) < density, X, 0.0)
+    X[:, 3] = 0.0  # no entry at all
+    w, v = draws.standard_normal((2, 5))
+    w *= size
+    dense, thin = Cox(X, time, event, 0.2, s), Cox(sparse.csc_array(X), time, event, 0.2, s)
+    if size == 1.0:
+        assert math.isclose(thin.value(w), definition(w, X, time, event, s) + 0.1 * w @ w, rel_tol=1e-9)
+    for one, two in ((dense.value(w), thin.value(w)), (dense.gradient(w), thin.gradient(w))):
+        np.testing.assert_allclose(two, one, rtol=1e-9, atol=1e-9 * size)
+    np.testing.assert_allclose(thin.hessian(w), dense.hessian(w), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(thin.hessian_product(w, v), thin.hessian(w) @ v, rtol=1e-7, atol=1e-8)
+
+
+@given(seeds, st.floats(200.0, 400.0))
+def test_sums_and_logarithms_of_sums_agree(seed, spread):
+    """On both sides of where the one is replaced by the other."""
+    X, time, event, s = survival(seed)
+    z = X @ (w := np.random.default_rng(seed).standard_normal(4))
+    w *= spread / (z.max() - z.min() + 1e-9)
+    problem = Cox(X, time, event, 0.0, s)
+    with pytest.MonkeyPatch.context() as patch:
+        found = []
+        for safe in (0.0, 600.0):
+            patch.setattr(cox, "SAFE", safe)
+            found.append((problem.value(w), problem.gradient(w), problem.hessian(w)))
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-10)
 
 
 @given(seeds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,16 @@ from sparsopt.state import Array
 
 __all__ = ["Cox"]
 
+SAFE = 300.0  # a range of logarithms within which sums of exponentials neither overflow nor vanish
+
 
 @dataclass(frozen=True)
 class Risks:
     """A `Point` of the partial likelihood, rows by falling time. H = diag(u) - sum_e w_e pi_e pi_e'.
 
     e runs over the distinct times of events, w_e their weight, pi_e the chances of the rows at risk: those up to
-    `last[e]`, proportional to `hazard` = w_i exp(z_i), which sum to `total[e]`.
+    `last[e]`, proportional to `hazard` = w_i exp(z_i), which sum to `total[e]`. order: the rows by falling time; rank:
+    where each row stands there. near: whether hazards differ by no more than exp(`SAFE`).
     """
 
     product: Array
@@ -38,24 +42,38 @@ class Risks:
     weight: Array
     last: Array
     order: Array
+    rank: Array
+    near: bool
     b: float = 0.0
 
     def times(self, v: Array) -> Array:
-        mean = self._means(v[self.order])
-        later = np.zeros(v.size)  # sum over the events at or before a row's time of w_e mean_e / total_e
-        np.add.at(later, self.last, self.weight * mean / self.total)
-        found = self.u * v[self.order] - self.hazard * np.cumsum(later[::-1])[::-1]
-        return _back(found, self.order)
+        v = v[self.order]
+        mean = np.cumsum(self.hazard * v)[self.last] / self.total
+        later = np.zeros(v.size)  # at the last row of a time: w_e mean_e / total_e; then its sum from there on
+        later[self.last] = self.weight * mean / self.total
+        return _back(self.u * v - self.hazard * np.cumsum(later[::-1])[::-1], self.order)
 
     def gram(self, columns: Any, slots: Array) -> Array:
-        A = columns.take(slots)[self.order]
-        means = self._means(A)
-        return A.T @ (A * self.u[:, None]) - means.T @ (means * self.weight[:, None])
+        """B'diag(u)B - sum_e w_e (pi_e'B)'(pi_e'B) for B = A, or X: H does not see what is added to a column.
 
-    def _means(self, A: Array) -> Array:
-        """pi_e'A for every e."""
-        sums = np.cumsum((self.hazard * A.T).T, axis=0)[self.last]
-        return (sums.T / self.total).T
+        pi_e'B = S_e / total_e, S the running sums of hazard_i b_i. Those stand still in rows without entries, so of
+        sparse columns only the others are looked at.
+        """
+        found = columns.design.touched(columns.index[slots]) if self.near else None
+        share = np.zeros(self.order.size)
+        share[self.last] = np.sqrt(self.weight) / self.total
+        if found is None:
+            B, u, hazard = np.take(columns.take(slots).T, self.order, axis=1), self.u, self.hazard
+        else:
+            rows, entries = found
+            if not rows.size:
+                return np.zeros((slots.size, slots.size))
+            place = self.rank[rows]
+            by_time = np.argsort(place)
+            B, place = entries[by_time].T, place[by_time]
+            u, hazard, share = self.u[place], self.hazard[place], np.sqrt(np.add.reduceat(share**2, place))
+        S = np.cumsum(B * hazard, axis=1) * share
+        return (B * u) @ B.T - S @ S.T
 
 
 class Cox(LinearModel):
@@ -76,6 +94,7 @@ class Cox(LinearModel):
                 "event has entries beside 0 and 1; give True where the event was seen, False if censored"
             )
         self.order = np.argsort(-time, kind="stable")
+        self.rank = np.argsort(self.order)
         counts = self.design.shares[self.order] * event[self.order]
         if not counts.sum() > 0:
             raise InvalidInput("event is False wherever a row has weight: without events nothing can be estimated")
@@ -114,7 +133,7 @@ class Cox(LinearModel):
 
     def curvature(self) -> Array:
         """The variance of x_j among those at risk is at most range_j^2 / 4, and at most half the sum of squares."""
-        return float(self.weight.sum()) * self._ranges() ** 2 / 4 + self.ridge
+        return float(self.weight.sum()) * self._ranges**2 / 4 + self.ridge
 
     def smoothness(self, s: int | None = None) -> float:
         """With diag(pi) - pi pi' <= 1/2 for every event: the largest eigenvalue of A'diag(exposure)A / 2 is at most
@@ -123,6 +142,7 @@ class Cox(LinearModel):
         ratio = float((self.exposure[positive] / self.design.shares[positive]).max())
         return min(ratio * self.design.extremes[1] / 2, float((self.curvature() - self.ridge).sum())) + self.ridge
 
+    @cached_property
     def _ranges(self) -> Array:
         X = self.design.X
         high, low = X.max(axis=0), X.min(axis=0)
@@ -130,16 +150,29 @@ class Cox(LinearModel):
 
     def _evaluate(self, product: Array) -> Risks:
         z = product[self.order] - float(product.max())
-        with np.errstate(divide="ignore"):
-            sums = np.logaddexp.accumulate(self.logs + z)[self.last]  # log of the sums over those at risk
+        logs = self.logs + z
+        near = -float(z.min()) + self.spread <= SAFE
+        hazard = np.exp(logs)
+        if near:
+            total = np.cumsum(hazard)[self.last]  # over those at risk
+            sums = np.log(total)
+            later = np.zeros(z.size)
+            later[self.last] = self.weight / total
+            u = hazard * np.cumsum(later[::-1])[::-1]
+        else:
+            sums, u = self._far(logs)
+            total = np.maximum(np.exp(sums), np.finfo(float).tiny)
         loss = float(self.weight @ sums) - float(self.counts @ z)
-        later = np.full(z.size, -np.inf)
-        later[self.last] = np.log(self.weight) - sums
-        u = np.exp(self.logs + z + np.logaddexp.accumulate(later[::-1])[::-1])
-        hazard, tiny = np.exp(self.logs + z), np.finfo(float).tiny
-        total = np.maximum(np.exp(sums), tiny)
         residual = _back(u - self.counts, self.order)
-        return Risks(product, loss, residual, u, hazard, total, self.weight, self.last, self.order)
+        return Risks(product, loss, residual, u, hazard, total, self.weight, self.last, self.order, self.rank, near)
+
+    def _far(self, logs: Array) -> tuple[Array, Array]:
+        """Logarithms of the sums over those at risk, and u, where the sums themselves would vanish; slower."""
+        with np.errstate(divide="ignore"):
+            sums = np.logaddexp.accumulate(logs)[self.last]
+        later = np.full(logs.size, -np.inf)
+        later[self.last] = np.log(self.weight) - sums
+        return sums, np.exp(logs + np.logaddexp.accumulate(later[::-1])[::-1])
 
 
 def _back(sorted_values: Array, order: Array) -> Array:

@@ -146,6 +146,10 @@ class Design:
         """The x of least norm among the minimisers of |target - A x|_W^2 + ridge |x|^2, (p,) float64."""
         raise NotImplementedError
 
+    def touched(self, indices: Array) -> tuple[Array, Array] | None:
+        """The rows in which one of these columns has an entry, and X there, (m, k) float64; None: all may have."""
+        return None
+
     def restricted(self, indices: Array) -> Design:
         """The design with these columns only."""
         if np.array_equal(indices, np.arange(self.p)):
@@ -293,6 +297,13 @@ class Sparse(Design):
     def part(self, indices: Array, x: Array) -> Array:
         x = x.astype(np.float64, copy=False)
         return self.X[:, indices] @ x - self.mean[indices] @ x
+
+    def touched(self, indices: Array) -> tuple[Array, Array] | None:
+        part = self.X[:, indices]
+        rows, place = np.unique(part.indices, return_inverse=True)
+        block = np.zeros((rows.size, indices.size))
+        block[place, np.repeat(np.arange(indices.size), np.diff(part.indptr))] = part.data
+        return rows, block
 
     def gram(self) -> Array:
         X = self.X.astype(np.float64, copy=False)
