@@ -5,9 +5,10 @@
     python -m benchmarks reproduce resnet-20-retraining --device cuda
     python -m benchmarks reproduce resnet-20-retraining --budgeted    # fewer epochs, for two cores: orders only
 
-A target is an entry of `mnist.py` or `cifar.py`: arms, claims, recipe, source. A verdict is *reproduced*, *not
-reproduced* or *not separable*, from the 95 % interval over seeds; every claim has its own interval, so of twenty true
-claims one may fall outside. `--record` keeps a finished run in `benchmarks/results/`: seeds, versions and machine.
+A target is an entry of `mnist.py`, `masks.py`, `extrusion.py` or `cifar.py`: arms, claims, recipe, source. A verdict is
+*reproduced*, *not reproduced* or *not separable*, from the 95 % interval over seeds; every claim has its own interval,
+so of twenty true claims one may fall outside. How long it will take is said before it starts; what was finished is
+found again. `--record` keeps a finished run in `benchmarks/results/`: seeds, versions and machine.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ import tyro
 
 from benchmarks import cells, environment
 from benchmarks.cells import Failure, Store
-from benchmarks.reproduce import cifar, mnist, report
+from benchmarks.reproduce import cifar, estimate, extrusion, masks, mnist, report
 from benchmarks.reproduce.target import Target
 from benchmarks.runner import commands, execute
 from sparsopt.errors import InvalidInput
 from sparsopt.names import lookup
 
-TARGETS: dict[str, Target] = {target.name: target for target in (*mnist.TARGETS, *cifar.TARGETS)}
+ROOMS = (mnist, masks, extrusion, cifar)
+TARGETS: dict[str, Target] = {target.name: target for room in ROOMS for target in room.TARGETS}
 RECORDS = Path(__file__).resolve().parent.parent / "results"
 
 
@@ -92,6 +94,9 @@ def run(target: Target, config: Reproduce) -> int:
         print("\n".join(commands([cell for _, cell in members], store)))
         return 0
     jobs = config.jobs or (1 if config.device != "cpu" else max(1, environment.cores() // config.threads))
+    todo = [cell for _, cell in members if store.find(cell) is None]
+    if todo:
+        report.announce(target, len(members), len(todo), jobs, estimate.seconds(todo, jobs))
     failures = execute([cell for _, cell in members], store, jobs, target.name, config.scheduler)
     found = collect(target, members, store, failures, config.device)
     folder = config.out / f"reproduce-{target.name}{'-short' if target.shortened else ''}"

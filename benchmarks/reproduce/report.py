@@ -17,6 +17,7 @@ from benchmarks import page, style
 from benchmarks.cells import read, write_text
 from benchmarks.page import text
 from benchmarks.reproduce.claims import FAILED, OPEN, REPRODUCED
+from benchmarks.reproduce.estimate import said
 from benchmarks.reproduce.target import Published, Target
 from benchmarks.statistics import Interval, interval
 
@@ -74,6 +75,14 @@ def _lead(target: Target, found: Found) -> str:
 def _console() -> tuple[Console, box.Box]:
     console = Console()
     return (console, box.SIMPLE_HEAD) if console.is_terminal else (Console(width=150, no_color=True), box.ASCII2)
+
+
+def announce(target: Target, cells: int, todo: int, jobs: int, seconds: float) -> None:
+    """What is going to happen, and how long it will take."""
+    console, _ = _console()
+    console.print(
+        f"{target.name}: {todo} of {cells} runs to compute, {jobs} at a time: {said(seconds)}", highlight=False
+    )
 
 
 def show(target: Target, found: Found) -> None:
@@ -138,6 +147,7 @@ def _body(target: Target, found: Found) -> Iterator[str]:
     head = ("arm", "published, %", "measured, %", "lost a layer", "s a run")
     yield page.table(head, (tuple(map(text, row)) for row in _rows(target, found)))
     yield "<h2>How</h2>"
+    yield from (page.paragraph(text(line)) for line in target.protocol)
     yield page.facts([
         ("recipe", found["recipe"]),
         ("versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())),

@@ -27,13 +27,14 @@ PUBLISHED = Path(__file__).with_name("published.csv")
 
 @dataclass(frozen=True)
 class Arm:
-    """One method at one sparsity. recipe: None for the target's; trainings: as in `NetworkCell`."""
+    """One method at one sparsity. recipe, init: None for the target's; trainings: as in `NetworkCell`."""
 
     method: str
     sparsity: float = 0.0
     recipe: Recipe | None = None
     trainings: float | None = None
     settings: tuple[tuple[str, Any], ...] = ()
+    init: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,12 @@ class Published:
 
 @dataclass(frozen=True)
 class Target:
-    """What a source claims, and how to check it. epochs: of one training; cpu: what the budgeted version changes."""
+    """What a source claims, and how to check it.
+
+    epochs    of one training
+    protocol  what is done, in a few sentences, where title and recipe do not say it
+    cpu       what the budgeted version changes
+    """
 
     name: str
     title: str
@@ -63,6 +69,8 @@ class Target:
     prunable: Rule = ConvolutionsAndLinear()
     init: str = "kaiming-normal"
     engine: str = "dense"
+    width: float = 1.0
+    protocol: tuple[str, ...] = ()
     cpu: Mapping[str, Any] = field(default_factory=dict)
     shortened: bool = False
 
@@ -84,8 +92,8 @@ class Target:
     def _cell(self, arm: Arm, seed: int, device: str) -> NetworkCell:
         return NetworkCell(
             self.data, self.model, arm.method, arm.sparsity, seed, self.epochs, arm.trainings, device,
-            recipe=arm.recipe or self.recipe, prunable=self.prunable, settings=arm.settings, init=self.init,
-            engine=self.engine,
+            recipe=arm.recipe or self.recipe, prunable=self.prunable, settings=arm.settings,
+            init=arm.init or self.init, engine=self.engine, width=self.width,
         )  # fmt: skip
 
 
