@@ -96,7 +96,7 @@ class Search:
             if not new.size:
                 highest = max(float(t.entries().max()), float(asks.max()))
                 break
-            new = new[np.argsort(-asks[new], kind="stable")[: max(self.k, 20)]]
+            new = new[np.argsort(-asks[new], kind="stable")[: max(self.k // 2, 20)]]
             C = np.sort(np.concatenate([C, new]))
             t = self.tableau(C, np.searchsorted(C, S))
         else:
@@ -208,7 +208,7 @@ class Search:
             near = best.copy()
             gone = self.random.permutation(best.S)[: int(self.random.integers(1, 4))]
             for j in gone:
-                near.leave(int(np.flatnonzero(near.S == j)[0]))
+                near.leave(int(np.flatnonzero(j == near.S)[0]))
             for _ in gone:
                 gains = near.entries()
                 gains[gone] = 0.0

@@ -20,6 +20,7 @@ from sparsopt.support import is_tensor, to_numpy
 __all__ = [
     "check_labels",
     "check_matrix",
+    "check_moments",
     "check_ridge",
     "check_support",
     "check_vector",
@@ -28,11 +29,11 @@ __all__ = [
 ]
 
 
-def check_matrix(X: Any) -> Any:
+def check_matrix(X: Any, entries: bool = True) -> Any:
     """X as a float matrix: a NumPy array or Torch tensor (not copied if of float64 or float32), or a scipy CSC matrix.
 
     Other numbers become float64. Raises `InvalidInput` for anything that is not a finite, non-empty, numeric matrix,
-    and for entries so large that their squares overflow.
+    and for entries so large that their squares overflow. entries: whether those of an array are looked at, one by one.
     """
     if is_tensor(X):
         return _tensor(X.detach())
@@ -45,8 +46,19 @@ def check_matrix(X: Any) -> Any:
     else:
         X = _numeric(X, "X")
     _check_shape(X)
-    _check_entries(X, "X")
+    if entries or not isinstance(X, np.ndarray):
+        _check_entries(X, "X")
     return X
+
+
+def check_moments(X: Any, second: Array) -> None:
+    """What `check_matrix` left open, from second moments with equal weights (n times smaller than sums of squares).
+
+    They have to be known for almost everything, and a pass over X costs more than the arithmetic. Raises
+    `InvalidInput`.
+    """
+    if isinstance(X, np.ndarray) and not float(second.sum()) * X.shape[0] <= _largest(X) ** 2:  # also for NaN
+        _check_entries(X, "X")
 
 
 def check_vector(y: Any, rows: int, name: str = "y") -> Array:

@@ -17,7 +17,14 @@ import numpy as np
 from sparsopt.problems.base import Last, Problem
 from sparsopt.problems.designs import design
 from sparsopt.problems.factor import Factor
-from sparsopt.problems.inputs import check_matrix, check_ridge, check_support, check_vector, check_weights
+from sparsopt.problems.inputs import (
+    check_matrix,
+    check_moments,
+    check_ridge,
+    check_support,
+    check_vector,
+    check_weights,
+)
 from sparsopt.problems.shrinking import Shrinking
 from sparsopt.problems.spectrum import EPS, EXACT, restricted_extremes
 from sparsopt.state import Array, Layout, Mask
@@ -53,12 +60,16 @@ class LeastSquares(Problem):
     unknown_scale = 1  # outputs of one variance that is not known: likelihoods are profiled over it
 
     def __init__(self, X: Any, y: Any, ridge: float = 0.0, intercept: bool = False, sample_weight: Any = None) -> None:
-        X = check_matrix(X)
+        equal = sample_weight is None and not intercept
+        X = check_matrix(X, entries=not equal)
         n, p = X.shape
         super().__init__(p, X.dtype)
         y = check_vector(y, n)
         self.ridge = check_ridge(ridge)
         self.design = design(X, check_weights(sample_weight, n), bool(intercept))
+        if equal:
+            with np.errstate(all="ignore"):
+                check_moments(X, self.design.second)
         self.centre = float((self.design.shares * y).sum()) if intercept else 0.0
         self.target = y - self.centre
 
