@@ -24,11 +24,12 @@ from nets import probes, ranks, seeds
 from nets.captured import CapturedEngine, captures
 from nets.data import Batches, DataSet
 from nets.engine import BUFFER, Engine
-from nets.explicit import kind
 from nets.gates import Gate, Masked
 from nets.recipe import Recipe
 from nets.sampled import Sampled
-from nets.sparse import ConvolutionalEngine, SparseEngine, engine_of, threshold, trains
+from nets.sparse import ConvolutionalEngine, SparseEngine, engine_of, trains
+from nets.sparse.choice import choose
+from nets.sparse.skipping import SkippingEngine, skips
 from nets.weights import ConvolutionsAndLinear, Rule, Weights
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
@@ -48,9 +49,9 @@ class Network:
     device      where it runs
     chunk       steps between two chances to save; None: a fit is not interrupted
     batches     (data, size, seed, dtype=) -> object with .at(step); default nets.data.Batches
-    engine      "dense"; with other last digits "explicit" (`nets.explicit`, perceptrons), "sparse" (`nets.sparse`,
-                fixed masks on perceptrons and convolutions); "auto": the fastest of these as measured; "captured"
-                (`nets.captured`: on CUDA the whole step as one graph)
+    engine      "dense"; with other last digits "explicit" (`nets.explicit`, perceptrons), "skipping" and
+                "sparse" (`nets.sparse`, fixed masks on perceptrons, "sparse" also on convolutions); "auto": the fastest
+                of these as measured; "captured" (`nets.captured`: on CUDA the whole step as one graph)
     """
 
     def __init__(
@@ -75,13 +76,9 @@ class Network:
         self._engine: Engine | None = None
         self._sparse: SparseEngine | ConvolutionalEngine | None = None
         self._captured: CapturedEngine | None = None
-        self.kind = kind(engine, self.template, self.device, self.weights.dtype)
-        self.capturing, plain = engine == "captured", "dense" if engine in ("captured", "explicit") else engine
-        inputs = tuple(data.images.shape[1:])
-        self.sparse_below = threshold(
-            plain, lambda: self.kind(self.template, self.weights, self.device), recipe, inputs
-        )
-        self.engine_name = f"auto:{self.sparse_below:g}" if engine.startswith("auto") else engine
+        self._skipping: SkippingEngine | None = None
+        self.choice = choose(engine, self.template, self.weights, self.device, self.data, recipe)
+        self.engine_name, self.capturing = self.choice.name, engine == "captured"
         self._batches: dict[tuple[int, int], Any] = {}
         self._parts: dict[tuple[float, int], Network] = {}
         self.probed = probes.Memory()
@@ -111,7 +108,8 @@ class Network:
     def open(self) -> Network:
         """A copy with an engine of its own."""
         new = copy.copy(self)
-        new._engine, new._sparse, new._captured = self.kind(self.template, self.weights, self.device), None, None
+        new._engine = self.choice.usual(self.template, self.weights, self.device)
+        new._sparse = new._captured = new._skipping = None
         new._batches = {}
         return new
 
@@ -158,13 +156,20 @@ class Network:
     @property
     def engine(self) -> Engine:
         if self._engine is None:
-            self._engine = self.kind(self.template, self.weights, self.device)
+            self._engine = self.choice.usual(self.template, self.weights, self.device)
         return self._engine
+
+    @property
+    def skipping(self) -> SkippingEngine:
+        if self._skipping is None:
+            self._skipping = SkippingEngine(self.engine)
+        return self._skipping
 
     def _engine_for(
         self, state: State, recipe: Recipe, gate: Gate
     ) -> Engine | SparseEngine | ConvolutionalEngine | CapturedEngine:
-        """Which engine trains a phase: one with few enough weights goes to the sparse one, if that can train it."""
+        """Which engine trains a phase: one with few enough weights goes to the sparse one, if that can train it, others
+        to the skipping one, if it is chosen and can."""
         if (
             self.capturing
             and ranks.count() == 1
@@ -172,11 +177,12 @@ class Network:
         ):
             self._captured = self._captured or CapturedEngine(self.engine)
             return self._captured
-        few = sp.count(state.support) <= self.sparse_below * self.layout.n
-        if not (few and trains(recipe, gate)) or ranks.count() > 1:
+        if not trains(recipe, gate) or ranks.count() > 1:
             return self.engine
+        if sp.count(state.support) > self.choice.below * self.layout.n:
+            return self.skipping if self.choice.skipping and skips(self.batches_of(state, recipe)) else self.engine
         if self._sparse is None:
-            self._sparse = engine_of(self.engine, self.sparse_below)
+            self._sparse = engine_of(self.engine, self.choice.below)
         return self._sparse
 
     def batches_of(self, state: State, recipe: Recipe) -> Any:
@@ -187,6 +193,8 @@ class Network:
 
     def _evaluate(self, state: State, images: Tensor, labels: Tensor, x: Tensor | None = None) -> tuple[float, float]:
         where = sp.restrict(state.x, state.support) if x is None else x
+        if self.choice.skipping:
+            return self.skipping.evaluate(state, where, self.recipe, self.data, images, labels)
         chunks = self.data.evaluation(images, labels, dtype=self.weights.dtype)
         return self.engine.evaluate(state, where, self.recipe, chunks)
 

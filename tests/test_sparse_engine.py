@@ -189,7 +189,7 @@ def test_engines_have_names() -> None:
 
     assert threshold("dense", build, HEAVY) < 0 and threshold("sparse", build, HEAVY) == 1.0
     assert threshold("auto:0.25", build, HEAVY) == 0.25
-    with pytest.raises(InvalidInput, match="known are dense, explicit, sparse, auto"):
+    with pytest.raises(InvalidInput, match="known are dense, explicit, skipping, sparse, auto"):
         threshold("fast", build, HEAVY)
     attention = Network(nets.models.build("transformer-small", (1, 8, 8)), nets.data.load("digits"))
     assert "something else" in available(attention.template, torch.device("cpu"), torch.float32)

@@ -59,15 +59,19 @@ def trains(recipe: Recipe, gate: Gate) -> bool:
     return gate == Masked() and isinstance(recipe.optimiser, SGD) and recipe.precision == "float32"
 
 
-def threshold(engine: str, build: Callable[[], Engine], recipe: Recipe, inputs: tuple[int, ...] = ()) -> float:
+def threshold(
+    engine: str, build: Callable[[], Engine], recipe: Recipe, inputs: tuple[int, ...] = (), rival: float = math.inf
+) -> float:
     """The density up to which phases go to the sparse engine: of "dense", "sparse", "auto", or "auto:0.43" as measured.
+
+    rival: seconds of a step of what trains the others, if that is not the dense engine.
 
     Raises InvalidInput for another name, MissingCapability where "sparse" is asked for and cannot be had; "auto" is
     then "dense". `build` makes an engine to look at and measure with, for inputs of that shape; it is not kept.
     """
     name, _, measured = engine.partition(":")
     if name not in ("dense", "sparse", "auto"):
-        raise InvalidInput(f"engine = {engine!r}: known are dense, explicit, sparse, auto, captured")
+        raise InvalidInput(f"engine = {engine!r}: known are dense, explicit, skipping, sparse, auto, captured")
     if name == "dense":
         return -1.0
     dense = build()
@@ -76,7 +80,7 @@ def threshold(engine: str, build: Callable[[], Engine], recipe: Recipe, inputs: 
         raise MissingCapability(f"engine 'sparse' cannot train this network: {reason}; give engine='dense'")
     if reason or name == "sparse":
         return -1.0 if reason else 1.0
-    return float(measured) if measured else round(crossing(dense, recipe, inputs), 2)
+    return float(measured.rpartition(":")[2]) if measured else round(crossing(dense, recipe, inputs, rival), 2)
 
 
 def engine_of(dense: Engine, below: float = 1.0) -> SparseEngine | ConvolutionalEngine:
@@ -189,8 +193,10 @@ def _places(weights: Weights) -> dict[str, slice]:
 # ---- which is faster -----------------------------------------------------------------------------------------------
 
 
-def crossing(dense: Engine, recipe: Recipe, inputs: tuple[int, ...] = ()) -> float:
-    """The density below which the sparse engine is the faster one here, from a measurement of some 0.1 s.
+def crossing(dense: Engine, recipe: Recipe, inputs: tuple[int, ...] = (), rival: float = math.inf) -> float:
+    """The density below which the sparse engine is the fastest one here, from a measurement of some 0.1 s.
+
+    rival: seconds of a step of an engine that trains denser phases in the place of the dense one.
 
     inputs: shape of one sample. With convolutions it takes as long as eighteen steps.
     """
@@ -198,16 +204,15 @@ def crossing(dense: Engine, recipe: Recipe, inputs: tuple[int, ...] = ()) -> flo
     sparse, x = engine_of(dense), dense.theta.detach()[: dense.n].clone()
     state = State(x, sp.everything(x), 0, slots=dense.contents())
     batches = _Fixed(inputs or _features(dense.model), recipe.batch)
-    usual = _seconds(dense, state, recipe, batches, steps)
+    usual = seconds(dense, state, recipe, batches, steps)
     high, low = (
-        _seconds(sparse, state.but(support=sp.uniform((0,), x) < density), recipe, batches, steps)
-        for density in SAMPLED
+        seconds(sparse, state.but(support=sp.uniform((0,), x) < density), recipe, batches, steps) for density in SAMPLED
     )
     slope = (high - low) / (SAMPLED[0] - SAMPLED[1])
-    return min(1.0, max(0.0, SAMPLED[1] + (usual - low) / max(slope, 1e-12)))
+    return min(1.0, max(0.0, SAMPLED[1] + (min(usual, rival) - low) / max(slope, 1e-12)))
 
 
-def _seconds(engine: Any, state: State, recipe: Recipe, batches: Any, count: int) -> float:
+def seconds(engine: Any, state: State, recipe: Recipe, batches: Any, count: int) -> float:
     """Of a step, without what a phase costs once: the best of five runs, after one that compiles."""
     still, state = dataclasses.replace(recipe, learning_rate=0.0), state.but(x=state.x * state.support)
 

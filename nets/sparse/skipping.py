@@ -1,0 +1,160 @@
+"""Training on inputs that are mostly zero: an engine for fixed masks on perceptrons, at any density, on the CPU.
+
+Where the sparse engine skips weights that are zero, this one skips inputs that are: the zeros of an image, four fifths
+of MNIST. The matrices are dense and masked; the first, which costs most, is read and moved in two passes, of which
+zeros are no part. It computes the steps of the dense engine with sums in another order: equal to 1e-6 over the first
+steps. It takes what the sparse engine takes, if batches are rows of the data set as it is, without augmentation.
+
+    Network(model, data, engine="skipping")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nets.data import Augmentation, Batches, DataSet
+from nets.engine import MOMENTUM, Engine
+from nets.gates import Gate
+from nets.recipe import SGD, Recipe
+from nets.sparse.engine import BUFFER_OF_SGD, SparseEngine
+from nets.sparse.zeros import NonZeros
+from sparsopt.state import Array, State
+
+CHUNK = 128  # samples evaluated together
+
+
+def skips(batches: Any) -> bool:
+    """Whether batches are rows of a data set as they are."""
+    return (
+        type(batches) is Batches and batches.augmentation == Augmentation() and batches.data.images.device.type == "cpu"
+    )
+
+
+class SkippingEngine(SparseEngine):
+    """Trains the perceptron of a dense engine on the non-zero entries of its inputs."""
+
+    def __init__(self, dense: Engine) -> None:
+        super().__init__(dense)
+        self.known: dict[Any, tuple[Tensor, NonZeros]] = {}
+        self.shapes = [(layer.shape[1], layer.shape[0]) for layer in self.layers]
+        outs = [_padded(m) for _, m in self.shapes]
+        self.padded = list(zip([self.shapes[0][0], *outs], outs, strict=False))
+
+    def train(self, state: State, recipe: Recipe, gate: Gate, batches: Any, steps: int, total: int) -> State:
+        """As `Engine.train`."""
+        from nets.sparse.skipping_kernels import Sgd, train
+
+        sgd = recipe.optimiser
+        assert isinstance(sgd, SGD)
+        x, rest = state.x.numpy().copy(), state.slots["rest"].numpy().copy()
+        memory = tuple(self._memory(state, part, len(where)) for part, where in (("x", x), ("rest", rest)))
+        masks = [layer.mask(state.support.numpy()) for layer in self.layers]
+        layers = self._packed(x, rest, memory, masks)
+        data, rows = batches.data, np.empty((steps, batches.size), np.int64)
+        for t in range(steps):
+            rows[t] = batches.rows(state.cost + t).numpy()
+        rates = np.array([recipe.rate(state.clock + t, total) for t in range(steps)], np.float32)
+        numbers = np.array([sgd.momentum, sgd.weight_decay, recipe.label_smoothing], np.float32)
+        inputs, work = self._inputs(data, data.images), self._room(batches.size)
+        train(rows, data.labels.numpy(), rates, inputs, layers, *work, Sgd(sgd.nesterov, *numbers))
+        self._unpack(layers.V, layers.bias, x, rest)
+        slots = {**state.slots, "rest": torch.from_numpy(rest), f"{MOMENTUM}step": torch.zeros(())}
+        if sgd.buffers:
+            self._unpack(layers.mom, layers.bias_mom, *memory)
+            parts = zip(("x", "rest"), memory, strict=True)
+            slots |= {f"{BUFFER_OF_SGD}.{part}": torch.from_numpy(array) for part, array in parts}
+        return state.but(x=torch.from_numpy(x), slots=slots, clock=state.clock + steps, cost=state.cost + steps)
+
+    def evaluate(
+        self, state: State, x: Tensor, recipe: Recipe, data: DataSet, images: Tensor, labels: Tensor
+    ) -> tuple[float, float]:
+        """(mean loss, accuracy) on some images of the data set."""
+        from nets.sparse.skipping_kernels import evaluate
+
+        arrays = x.numpy(), state.slots["rest"].numpy()
+        layers = self._packed(*arrays, arrays, [np.ones(layer.shape, bool) for layer in self.layers])
+        rows = np.full(-(-len(labels) // CHUNK) * CHUNK, -1, np.int64)
+        rows[: len(labels)] = np.arange(len(labels))
+        inputs, smoothing = self._inputs(data, images), np.float32(recipe.label_smoothing)
+        loss, right = evaluate(rows.reshape(-1, CHUNK), labels.numpy(), inputs, layers, *self._room(CHUNK), smoothing)
+        return loss / len(labels), right / len(labels)
+
+    # ---- what kernels work on ---------------------------------------------------------------------------------------
+
+    def _inputs(self, data: DataSet, images: Tensor) -> Any:
+        from nets.sparse.skipping_kernels import Inputs
+
+        key = images.data_ptr(), images.shape
+        if key not in self.known:
+            self.known[key] = images, NonZeros.of(data, images)  # images are held, so that their address stays theirs
+        entries = self.known[key][1]
+        return Inputs(entries.ptr, entries.places, entries.values, entries.shift)
+
+    def _packed(self, x: Array, rest: Array, memory: Any, masks: list[Array]) -> Any:
+        from nets.sparse.skipping_kernels import Layers
+
+        ones = np.ones_like(x), np.ones_like(rest)
+        shapes = np.array(self.padded, np.int64)
+        starts = np.concatenate([[0], np.cumsum(shapes.prod(1))])
+        outs = np.concatenate([[0], np.cumsum(shapes[:, 1])])
+        V, bias = self._pack(x, rest)
+        mom, bias_mom = self._pack(*memory)
+        keep, bias_keep = self._pack(*ones)
+        for block, mask in zip(self._blocks(keep), masks, strict=True):
+            block[:] = mask.T
+        return Layers(shapes, starts, outs, V, mom, keep, bias, bias_mom, bias_keep, self.shapes[-1][1])
+
+    def _pack(self, x: Array, rest: Array) -> tuple[Array, Array]:
+        """Padded V and biases of all layers, out of vectors like x and rest."""
+        V = np.zeros(sum(n * m for n, m in self.padded), np.float32)
+        bias = np.zeros(sum(m for _, m in self.padded), np.float32)
+        for layer, block, part in zip(self.layers, self._blocks(V), self._parts(bias), strict=True):
+            block[:] = layer.weight(x, rest).T
+            part[:] = 0 if layer.bias is None else rest[layer.bias]
+        return V, bias
+
+    def _unpack(self, V: Array, bias: Array, x: Array, rest: Array) -> None:
+        """The way back, into vectors like x and rest."""
+        for layer, block, part in zip(self.layers, self._blocks(V), self._parts(bias), strict=True):
+            layer.weight(x, rest)[:] = block.T
+            if layer.bias is not None:
+                rest[layer.bias] = part
+
+    def _blocks(self, flat: Array) -> Iterator[Array]:
+        """Views of each layer's V without its padding."""
+        start = 0
+        for (n, m), (N, M) in zip(self.shapes, self.padded, strict=True):
+            yield flat[start : start + N * M].reshape(N, M)[:n, :m]
+            start += N * M
+
+    def _parts(self, flat: Array) -> Iterator[Array]:
+        start = 0
+        for (_, m), (_, M) in zip(self.shapes, self.padded, strict=True):
+            yield flat[start : start + m]
+            start += M
+
+    def _room(self, batch: int) -> tuple[Any, Any]:
+        from nets.sparse.skipping_kernels import Batch, Work
+
+        inputs, samples = self.shapes[0][0], -(-batch // 4) * 4
+        units = samples * sum(m for _, m in self.padded)
+        others = self.padded[1:]
+        turned = max((max(n * m, n * samples) for n, m in others), default=0)
+        g = max([2 * self.padded[0][1], *(n * m + max(n, m) for n, m in others)])
+        entries = Batch(
+            np.zeros(batch + 1, np.uint64), np.empty(batch * inputs, np.uint32), np.empty(batch * inputs, np.float32),
+            np.empty(inputs, np.uint32), np.empty((inputs, batch), np.uint32), np.empty((inputs, batch), np.float32),
+        )  # fmt: skip
+        scratch = (np.zeros(size, np.float32) for size in (units, units, turned, g, self.padded[0][1]))
+        return entries, Work(*scratch)
+
+
+def _padded(units: int) -> int:
+    """Rows of whole vector registers."""
+    step = 64 if units > 128 else 16
+    return -(-units // step) * step
