@@ -303,3 +303,15 @@ def test_the_measurement_is_a_density_and_kept_with_the_run(tmp_path: Path) -> N
     assert found.startswith("auto:") and 0 <= float(found[5:]) <= 1
     again = nets.prune(conv, data, "random", 0.9, HEAVY, out=tmp_path / "run", epochs=0.2, engine="auto")
     assert again.accuracy == one.accuracy
+
+
+def test_the_benchmark_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    from benchmarks.__main__ import main
+
+    assert main(["speed", "--convolutions", "--quick", "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "16 -> 32 at 32 x 32, 1 x 1, stride 2" in shown and "A training step of ResNet-20" in shown
+    found = json.loads((tmp_path / "convolutions.json").read_text())
+    assert len(found["layers"]) == 8 and all(one["sparse"] > 0 for one in found["layers"] + found["steps"])

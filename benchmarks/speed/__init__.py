@@ -3,6 +3,7 @@
     python -m benchmarks speed                     # LeNet-300-100 on the CPU, some five minutes
     python -m benchmarks speed --quick             # the same on a fiftieth of the data: does it run?
     python -m benchmarks speed --all-levels        # no level of the loop by sample is inferred
+    python -m benchmarks speed --convolutions      # instead: sparse convolutions on the CPU, a minute and a half
     python -m benchmarks speed --device cuda       # instead: residual networks on a GPU, less than eight minutes
 
 Every table is one process and one thread, unless it says otherwise. The comparison of whole runs is iterative magnitude
@@ -28,6 +29,8 @@ class Speed:
     """A fiftieth of the data, three levels: a test that everything runs."""
     all_levels: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Time every level of the loop by sample too, which takes minutes."""
+    convolutions: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Measure sparse convolutions instead: the layers of ResNet-20, and its training step."""
     seeds: int = 8
     """Runs at once."""
     jobs: int = 0
@@ -44,6 +47,8 @@ def main(config: Speed) -> int:
     """Measure, print, write."""
     if config.device:
         return on_device(config)
+    if config.convolutions:
+        return of_convolutions(config)
     import torch
 
     from benchmarks.speed import imp, replicas, report, steps
@@ -61,6 +66,14 @@ def main(config: Speed) -> int:
     rates = replicas.throughput(share, levels, epochs, list(engines.values())[-1], config.seeds, jobs)
     report.replicas(rates, config.seeds, jobs)
     cells.write(config.out / "speed.json", _content(by_density, runs, rates, jobs))
+    return 0
+
+
+def of_convolutions(config: Speed) -> int:
+    """Sparse convolutions against dense ones."""
+    from benchmarks.speed import convolutions
+
+    convolutions.report(config.quick, config.out)
     return 0
 
 

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.speed.convolutions import Pair
 from benchmarks.speed.imp import Timing
 
 
@@ -56,3 +57,11 @@ def replicas(rates: tuple[float, float], seeds: int, jobs: int) -> None:
     alone, together = rates
     rows = [("1 process", f"{alone:.3g}", "1"), (f"{jobs} processes", f"{together:.3g}", f"{together / alone:.2f}")]
     _print(f"{seeds} seeds of the same run", "workers are warm", ("", "runs a second", "ratio"), rows)
+
+
+def pairs(title: str, caption: str, found: Sequence[Pair]) -> None:
+    """Dense and sparse times by what was timed and density."""
+    rows = [
+        (one.what, f"{one.density:g}", f"{one.dense:.2f}", f"{one.sparse:.2f}", f"{one.ratio:.1f}") for one in found
+    ]
+    _print(title, caption, ("", "density", "dense", "sparse", "ratio"), rows)
