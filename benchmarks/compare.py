@@ -21,6 +21,7 @@ import tyro
 from benchmarks import cells, convex, designs, environment, networks, report, results, terminal
 from benchmarks.cells import Failure, Store
 from benchmarks.runner import commands, execute
+from benchmarks.where import Here, Where
 from sparsopt.errors import InvalidInput
 
 TRAININGS = 4.0
@@ -58,20 +59,10 @@ class Compare:
     """Problems of the convex panel: wide, tall, diabetes, diabetes-2, P7, and with SPARSOPT_DATA riboflavin."""
     solvers: tuple[str, ...] = convex.METHODS
     """Convex methods, as `sparsopt.methods()` names them, and scikit-learn's."""
-    device: str = "cpu"
-    """Where networks train: cpu, cuda, cuda:1, ..."""
-    jobs: int = 0
-    """Processes at a time. Default: one a core, or 1 on a GPU."""
-    threads: int = 1
-    """Threads a process. Part of the configuration: another number gives other last digits."""
-    scheduler: str = ""
-    """Address of a Dask scheduler (tcp://...), whose workers compute; they must see the folder of results."""
-    print_commands: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Compute nothing: print a shell command for each unfinished cell, for any other runner."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """A small comparison that ends within a minute: fewer methods, sparsities, seeds and epochs."""
-    out: Path = Path("results")
-    """Folder for results."""
+    where: Here = Where()
+    """Where to compute."""
 
     def resolved(self) -> Compare:
         """The same with every default filled in. Raises InvalidInput for what cannot be run."""
@@ -91,23 +82,21 @@ class Compare:
             lookup(dict.fromkeys((*convex.METHODS, *convex.ASKED_FOR)), solver, "convex method")
         for problem in self.problems:
             lookup(designs.PROBLEMS, problem, "convex problem")
-        if self.seeds < 1 or self.threads < 1 or self.jobs < 0 or self.epochs < 0 or not self.trainings > 0:
-            raise InvalidInput(
-                "seeds, threads and trainings must be positive; jobs and epochs positive, or 0 for defaults"
-            )
+        if self.seeds < 1 or self.epochs < 0 or not self.trainings > 0:
+            raise InvalidInput("seeds and trainings must be positive; epochs positive, or 0 for the recipe's")
         if not all(0 <= sparsity < 1 for sparsity in self.sparsity):
             raise InvalidInput(f"sparsity is the fraction of weights to remove, in [0, 1), not {self.sparsity}")
         epochs = self.epochs or setting(self.data, model).epochs
-        jobs = self.jobs or (1 if self.device != "cpu" else max(1, environment.cores() // self.threads))
-        return dataclasses.replace(self, **{"model": model, "epochs": epochs, "jobs": jobs, **small})
+        where = dataclasses.replace(self.where, jobs=self.where.resolved_jobs())
+        return dataclasses.replace(self, **{"model": model, "epochs": epochs, "where": where, **small})
 
 
 def main(config: Compare) -> int:
     """Compute what is missing, then write and print the results. 0, or 1 if a cell failed."""
     config = config.resolved()
-    store = Store(config.out, config.threads)
+    where, store = config.where, config.where.store
     panels = cells_of(config)
-    if config.print_commands:
+    if where.print_commands:
         print("\n".join(commands([cell for members in panels.values() for cell in members], store)))
         return 0
     folder = run_folder(config, panels, store)
@@ -115,7 +104,7 @@ def main(config: Compare) -> int:
     failures = [
         failure
         for name, members in panels.items()
-        for failure in execute(members, store, config.jobs, name, config.scheduler)
+        for failure in execute(members, store, where.jobs, name, where.scheduler)
     ]
     cells.write(folder / results.RESULTS, results.collect(panels, store))
     cells.write(folder / results.RUN, _run(config, panels, store, failures))
@@ -136,7 +125,7 @@ def cells_of(config: Compare) -> dict[str, list[Any]]:
         panels["networks"] = list(
             networks.cells(
                 config.data, config.model, config.methods, config.sparsity, range(config.seeds), config.epochs,
-                {rule: budgets[rule] for rule in config.costs}, config.device, config.part, config.width,
+                {rule: budgets[rule] for rule in config.costs}, config.where.device, config.part, config.width,
             )
         )  # fmt: skip
     return panels
@@ -154,7 +143,7 @@ def run_folder(config: Compare, panels: dict[str, list[Any]], store: Store) -> P
     """results/DATA-MODEL-HASH, the hash being that of what is compared and of the code that computes it."""
     names = sorted(store.name(cell) for members in panels.values() for cell in members)
     name = "convex" if config.panel == "convex" else f"{config.data}-{config.model}"
-    return config.out / f"{name}-{cells.digest([config.panel, names])[:8]}"
+    return config.where.out / f"{name}-{cells.digest([config.panel, names])[:8]}"
 
 
 def _run(
@@ -166,12 +155,18 @@ def _run(
     return {
         "finished": failures is not None,
         "seconds": sum(store.seconds(cell) for cell in members),
-        "configuration": cells.fields(dataclasses.replace(config, out=Path(config.out.name))),
+        "configuration": _fields(config),
         "seeds": list(range(config.seeds)),
         "versions": environment.versions(packages),
         "source": {name: store.provenance(group[0])["source"] for name, group in panels.items() if group},
-        "threads": config.threads,
-        "machine": environment.machine(config.device),
+        "threads": config.where.threads,
+        "machine": environment.machine(config.where.device),
         "failures": [{"cell": cells.fields(failure.cell), "reason": failure.reason} for failure in failures or ()],
         "cells": {name: [store.name(cell) for cell in group] for name, group in panels.items()},
     }
+
+
+def _fields(config: Compare) -> dict[str, Any]:
+    """The options as JSON, without the folder's own place."""
+    where = dataclasses.replace(config.where, out=Path(config.where.out.name))
+    return {name: value for name, value in cells.fields(config).items() if name != "where"} | cells.fields(where)

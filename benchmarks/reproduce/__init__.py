@@ -26,6 +26,7 @@ from benchmarks.cells import Failure, Store
 from benchmarks.reproduce import cifar, estimate, extrusion, masks, mnist, report
 from benchmarks.reproduce.target import Target
 from benchmarks.runner import commands, execute
+from benchmarks.where import Here, Where
 from sparsopt.errors import InvalidInput
 from sparsopt.names import lookup
 
@@ -46,20 +47,10 @@ class Reproduce:
     """Length of one training instead of the target's: the report says that it was changed."""
     budgeted: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The target's version for two cores: fewer epochs, claims about orders only."""
-    device: str = "cpu"
-    """Where networks train: cpu, cuda, cuda:1, ..."""
-    jobs: int = 0
-    """Processes at a time. Default: one a core, or 1 on a GPU."""
-    threads: int = 1
-    """Threads a process."""
-    scheduler: str = ""
-    """Address of a Dask scheduler (tcp://...), whose workers compute; they must see the folder of results."""
-    print_commands: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Compute nothing: print a shell command for each unfinished cell, for any other runner."""
     record: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Keep the result in benchmarks/results/."""
-    out: Path = Path("results")
-    """Folder for results."""
+    where: Here = Where()
+    """Where to compute."""
 
 
 def main(config: Reproduce) -> int:
@@ -74,8 +65,8 @@ def main(config: Reproduce) -> int:
 
 def asked(target: Target, config: Reproduce) -> Target:
     """The target as the command line changes it."""
-    if config.seeds < 0 or config.epochs < 0 or config.jobs < 0 or config.threads < 1:
-        raise InvalidInput("seeds, epochs and jobs must be positive, or 0 for the target's own; threads at least 1")
+    if config.seeds < 0 or config.epochs < 0:
+        raise InvalidInput("seeds and epochs must be positive, or 0 for the target's own")
     if config.budgeted:
         target = target.budgeted()
     if config.epochs:
@@ -88,18 +79,17 @@ def run(target: Target, config: Reproduce) -> int:
     import nets
 
     nets.data.load(target.data)  # refuse before anything runs
-    store = Store(config.out, config.threads)
-    members = target.cells(range(target.seeds), config.device)
-    if config.print_commands:
+    where, store, jobs = config.where, config.where.store, config.where.resolved_jobs()
+    members = target.cells(range(target.seeds), where.device)
+    if where.print_commands:
         print("\n".join(commands([cell for _, cell in members], store)))
         return 0
-    jobs = config.jobs or (1 if config.device != "cpu" else max(1, environment.cores() // config.threads))
     todo = [cell for _, cell in members if store.find(cell) is None]
     if todo:
         report.announce(target, len(members), len(todo), jobs, estimate.seconds(todo, jobs))
-    failures = execute([cell for _, cell in members], store, jobs, target.name, config.scheduler)
-    found = collect(target, members, store, failures, config.device)
-    folder = config.out / f"reproduce-{target.name}{'-short' if target.shortened else ''}"
+    failures = execute([cell for _, cell in members], store, jobs, target.name, where.scheduler)
+    found = collect(target, members, store, failures, where.device)
+    folder = where.out / f"reproduce-{target.name}{'-short' if target.shortened else ''}"
     cells.write(folder / "result.json", found)
     report.show(target, found)
     print(f"report: {report.write(target, found, folder)}")
