@@ -17,7 +17,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from benchmarks import convex, networks
+import benchmarks.cells
+import benchmarks.environment
+import nets.sweep
+from benchmarks import convex, networks, results
 from benchmarks.__main__ import main
 from benchmarks.cell import parse
 from benchmarks.cells import Store
@@ -55,10 +58,33 @@ class Slow:
         return {"square": self.number**2}
 
     def _say(self, folder: Path, what: str) -> None:
-        root = folder.parent.parent.parent
+        root = self._root(folder)
         root.mkdir(exist_ok=True)
         with (root / f"log-{os.getpid()}").open("a") as file:
             file.write(f"{self.number} {what}\n")
+
+    @staticmethod
+    def _root(folder: Path) -> Path:
+        return folder.parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Held(Slow):
+    """Once some results are there it waits in mid-course until the test says that it has killed."""
+
+    seconds: float = 0.0
+    after: int = 6
+
+    def compute(self, folder: Path, threads: int) -> dict[str, Any]:
+        root = self._root(folder)
+        self._say(folder, "began")
+        if len(list(root.glob("cells/*/result.json"))) >= self.after:
+            self._say(folder, "waits")
+            give_up = time.monotonic() + 100
+            while not (root / "killed").exists() and time.monotonic() < give_up:
+                time.sleep(0.02)
+        self._say(folder, "ended")
+        return {"square": self.number**2}
 
 
 def counted(folder: Path, what: str) -> Counter[int]:
@@ -122,14 +148,74 @@ def test_a_cell_that_fails_says_why(tmp_path: Path, capsys: pytest.CaptureFixtur
 # ---- a thousand of them --------------------------------------------------------------------------------------------
 
 
-def test_a_finished_sweep_computes_nothing(tmp_path: Path) -> None:
-    store, cells = Store(tmp_path), [Slow(i, 0.0) for i in range(300)]
+@pytest.mark.parametrize("count", [40, 300])
+def test_a_finished_comparison_is_only_read(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cell begins again, each is read as often however many there are, and the source is digested once."""
+    store, cells = Store(tmp_path), [Slow(i, 0.0) for i in range(count)]
     assert execute(cells, store, 1) == []
-    assert sum(counted(tmp_path, "began").values()) == 300
-    began = time.perf_counter()
-    assert execute(cells, Store(tmp_path), 1) == [] and list(commands(cells, store)) == []
-    assert time.perf_counter() - began < 60  # 0.3 s where this was written: a guard against something quadratic
-    assert sum(counted(tmp_path, "began").values()) == 300
+    assert sum(counted(tmp_path, "began").values()) == count
+    reads: Counter[Path] = Counter()
+    digested: list[object] = []
+    read, provenance = benchmarks.cells.read, benchmarks.cells.provenance
+    monkeypatch.setattr(benchmarks.cells, "read", lambda path: reads.update([path]) or read(path))
+    monkeypatch.setattr(benchmarks.cells, "provenance", lambda cell: digested.append(cell) or provenance(cell))
+    again = Store(tmp_path)
+    assert execute(cells, again, 1) == [] and list(commands(cells, again)) == []
+    assert len(results.collect({"slow": [Recorded(i, 0.0) for i in range(count)]}, again)["slow"]) == count
+    assert set(reads.values()) == {4} and len(reads) == count and len(digested) == 1
+    assert sum(counted(tmp_path, "began").values()) == count
+
+
+@dataclass(frozen=True)
+class Recorded(Slow):
+    """With a row in the table of results."""
+
+    def records(self, result: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"number": self.number, **result}]
+
+
+def test_a_finished_sweep_is_only_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand finished runs: nothing is computed, and each result is opened once."""
+    assert sweep("--out", str(tmp_path), "--jobs", "1") == 0
+    first = capsys.readouterr().out
+    for folder in list(tmp_path.glob("*-seed-0")):
+        for seed in range(2, 500):
+            (other := tmp_path / folder.name.replace("seed-0", f"seed-{seed}")).mkdir()
+            (other / "result.json").write_bytes((folder / "result.json").read_bytes())
+    reads: Counter[Path] = Counter()
+    read = nets.sweep._result
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nets.sweep, "_result", lambda folder: reads.update([folder]) or read(folder))
+        patch.setattr(nets.sweep.Prune, "run", lambda self: pytest.fail("a finished run was computed"))
+        assert sweep("--out", str(tmp_path), "--jobs", "1", "--seeds", "500") == 0
+    assert set(reads.values()) == {1} and len(reads) == 1000
+    assert capsys.readouterr().out.splitlines()[0] == first.splitlines()[0]
+
+
+# ---- several GPUs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gpus", [1, 3])
+def test_gpus_are_given_in_turn(gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a sweep and by a comparison, run after run; "cuda" is then the one whose turn it is."""
+    import torch
+
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    ran: list[int] = []
+    monkeypatch.setattr(nets.sweep.Prune, "run", lambda self: ran.append(self.seed))
+    assert sweep("--device", "cuda", "--out", str(tmp_path / "runs"), "--jobs", "1", "--seeds", "4") == 0
+    assert len(ran) == 8 and chosen == [i % gpus for i in range(8)]
+    chosen.clear()
+    monkeypatch.setattr(benchmarks.environment, "machine", lambda device="cpu": {})
+    cells = [OnGpu(i, 0.0) for i in range(7)]
+    assert execute(cells, Store(tmp_path / "cells"), 1) == [] and chosen == [i % gpus for i in range(7)]
+
+
+@dataclass(frozen=True)
+class OnGpu(Slow):
+    device: str = "cuda"
 
 
 # ---- a cluster -----------------------------------------------------------------------------------------------------
@@ -138,7 +224,7 @@ def test_a_finished_sweep_computes_nothing(tmp_path: Path) -> None:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A Dask scheduler and two workers, as processes of their own."""
-    pytest.importorskip("distributed")
+    distributed = pytest.importorskip("distributed")
     where = tmp_path / "scheduler.json"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
     run = [sys.executable, "-W", "ignore", "-m"]
@@ -153,7 +239,8 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
     deadline = time.monotonic() + 60
     while not where.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(0.2)
+    with distributed.Client(scheduler_file=str(where), timeout=60) as client:
+        client.wait_for_workers(2, timeout=60)
     yield json.loads(where.read_text())["address"], started
     for process in reversed(started):
         process.kill()
@@ -164,31 +251,39 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
 def test_a_worker_that_is_killed_loses_nothing(
     cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
 ) -> None:
-    """The cell that was running there begins again on the other; no finished one does; results as in one process."""
+    """The cell that was running there begins again on the other; no finished one does; results as in one process.
+
+    The kill comes when both workers wait in the middle of a cell, however slow the machine is.
+    """
     import threading
 
     address, (_, first, second) = cluster
-    cells, store = [Slow(i) for i in range(24)], Store(tmp_path / "cluster")
+    cells, store = [Held(i) for i in range(24)], Store(tmp_path / "cluster")
     finished: list[int] = []
 
+    def waits(process: subprocess.Popen[bytes]) -> bool:
+        log = store.root / f"log-{process.pid}"
+        return log.exists() and log.read_text().endswith(" waits\n")
+
     def kill() -> None:
-        """Once both workers have finished something."""
-        victim = tmp_path / "cluster" / f"log-{second.pid}"
-        other = tmp_path / "cluster" / f"log-{first.pid}"
-        while not (victim.exists() and other.exists() and len(victim.read_text().splitlines()) >= 5):
+        give_up = time.monotonic() + 90
+        while not (waits(first) and waits(second)) and time.monotonic() < give_up:
             time.sleep(0.01)
-        second.send_signal(signal.SIGKILL)
         results = [json.loads(path.read_text()) for path in store.root.glob("cells/*/result.json")]
         finished.extend(result["configuration"]["cell"]["number"] for result in results)
+        second.send_signal(signal.SIGKILL)
+        second.wait()
+        (store.root / "killed").touch()
 
     store.root.mkdir()
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     assert execute(cells, store, 2, scheduler=address) == []
-    thread.join(timeout=10)
+    thread.join(timeout=100)
     ended, began = counted(store.root, "ended"), counted(store.root, "began")
-    assert set(ended) == set(range(24)) and sum(began.values()) <= 25  # the one that was running then
-    assert len(finished) >= 3 and all(began[number] == 1 for number in finished)
+    assert set(ended) == set(range(24)) and set(ended.values()) == {1}
+    assert sum(began.values()) == 25  # the one that was running then
+    assert len(finished) >= 6 and all(began[number] == 1 for number in finished)
     alone = Store(tmp_path / "alone")
     assert execute([Slow(i, 0.0) for i in range(24)], alone, 1) == []
     one, two = ([store.find(c) for c in cells], [alone.find(Slow(i, 0.0)) for i in range(24)])
