@@ -14,8 +14,9 @@ from scipy import sparse
 from sparsopt import catalogue
 from sparsopt.exact import enumerate_supports
 from sparsopt.method import run
-from sparsopt.portfolio import logistic, pool, quadratic, tableau
+from sparsopt.portfolio import logistic, pool, quadratic, swept, tableau
 from sparsopt.portfolio.pool import Pool, View
+from sparsopt.portfolio.swept import Swept
 from sparsopt.portfolio.tableau import Tableau, pair_gains
 from sparsopt.problems import LeastSquares, Logistic
 from tests.conftest import scaled
@@ -179,7 +180,7 @@ def test_more_effort_is_no_worse() -> None:
         assert values[1] <= values[0] * (1 + 1e-7)
 
 
-@pytest.mark.parametrize("module", [tableau, pool, logistic, quadratic])
+@pytest.mark.parametrize("module", [tableau, swept, pool, logistic, quadratic])
 def test_examples(module: Any) -> None:
     assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
 
@@ -225,13 +226,96 @@ def test_the_logistic_model_is_the_second_order_one(seed: int, intercept: bool) 
     exact = pool._at(S, x[S], X[:, S] @ x[S] if not intercept else f.design.dot(x))
     t, view = pool.tableau(exact), View(pool, exact)
     H = np.stack([f.hessian_product(x, e) for e in np.eye(6)])
-    assert np.allclose(t.H, H) and np.allclose(t.weights[S], x[S], atol=1e-7)
+    assert np.allclose(t.rows(np.arange(6)), H) and np.allclose(t.weights, x[S], atol=1e-7)
     assert np.allclose(view.entries(), t.entries(), atol=1e-9)
-    assert np.allclose(view.exits(), t.exits()[S])
-    _, F, gains = t.swaps()
+    assert np.allclose(view.exits(), t.exits())
+    gains = t.gains()
     predicted, j, i = view.best(1)[0]
-    assert predicted == pytest.approx(gains.max()) == pytest.approx(gains[list(F).index(j), i])
+    assert predicted == pytest.approx(gains.max()) == pytest.approx(gains[i, j])
     T, w = view.exchange(j, i)
-    inside = np.isin(np.arange(6), T)
-    t.to(inside)
-    assert np.allclose(w, t.weights[T], atol=1e-7)
+    t.to(T)
+    assert np.allclose(w, t.weights, atol=1e-7)
+
+
+@given(SEEDS, st.integers(3, 20), st.booleans())
+@settings(max_examples=scaled(40))
+def test_the_rows_of_a_tableau_are_those_of_the_whole(seed: int, m: int, plenty: bool) -> None:
+    """Adds, drops, swaps and whole moves on the rows of the support agree with the full array."""
+    X, y = data(seed, 60 if plenty else m + 2, m, 3)
+    H, c, rng = X.T @ X / len(y) + 1e-6 * np.eye(m), X.T @ y / len(y), np.random.default_rng(seed)
+    k = int(rng.integers(1, m))
+    t, whole = Swept(H.__getitem__, c, np.diagonal(H)), Tableau(H, c)
+
+    def agree() -> None:
+        assert set(t.S) == set(np.flatnonzero(whole.inside))
+        assert t.value == pytest.approx(whole.value, rel=1e-7)
+        assert np.allclose(t.weights, whole.weights[t.S], rtol=1e-5, atol=1e-7)
+        assert np.allclose(t.entries(), whole.entries(), rtol=1e-4, atol=1e-9)
+        assert np.allclose(t.exits(), whole.exits()[t.S], rtol=1e-4, atol=1e-9)
+        S, F, gains = whole.swaps()
+        assert np.allclose(t.gains(F)[np.argsort(t.S)].T, gains, rtol=1e-3, atol=1e-7) and np.array_equal(
+            S, np.sort(t.S)
+        )
+
+    t.forward(k)
+    whole.forward(k)
+    agree()
+    for j in rng.integers(0, m, 8):
+        if whole.inside[j]:
+            t.leave(int(np.flatnonzero(j == t.S)[0]))
+        else:
+            t.enter(int(j))
+        whole.sweep(int(j))
+    agree()
+    copied = t.copy()
+    for move in (lambda t: t.polish(1e-10), lambda t: t.forward(m - 1), lambda t: t.backward(k)):
+        move(t)
+        move(whole)
+        agree()
+    t.eliminated(k)
+    whole.to(np.ones(m, dtype=bool))
+    whole.backward(k)
+    agree()
+    whole.to(np.isin(np.arange(m), copied.S))  # untouched by what came after
+    assert copied.value == pytest.approx(whole.value, rel=1e-7)
+
+
+def test_one_best_swap_is_the_best_of_all() -> None:
+    """Also where only the promising columns are looked at, and columns are dependent."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 400)) + rng.standard_normal((80, 1))
+    X[:, 200:210] = X[:, :10]
+    f = LeastSquares(X, X[:, :8].sum(axis=1) + rng.standard_normal(80))
+    H = f.hessian_columns(np.arange(400))
+    t = Swept(H.__getitem__, -f.gradient(np.zeros(400)), np.diagonal(H), np.arange(10, 22))
+    gain, j, s = t.best_swap(0.0)
+    assert gain == pytest.approx(t.gains().max()) == pytest.approx(t.gains()[s, j])
+    support = np.isin(np.arange(400), np.append(np.delete(t.S, s), j))
+    assert t.value - gain == pytest.approx(f.minimise_on(support, None)[1] - f.value(np.zeros(400)))
+    t.eliminated(5)
+    assert t.size == 5 and t.value < 0
+
+
+def test_the_pairs_are_the_best_pairs() -> None:
+    """Of all unordered ones, by brute force."""
+    X, y = data(5, 60, 9, 4)
+    f = LeastSquares(X, y)
+    search = quadratic.Search(f.open(), 2, 0, 1)
+    t = search.everything(np.array([2, 6]))
+
+    def least(*members: int) -> float:
+        return f.minimise_on(np.isin(np.arange(9), members), None)[1]
+
+    others = [j for j in range(9) if j not in (2, 6)]
+    falls = {(i, j): least(2, 6) - least(2, 6, i, j) for i in others for j in others if i < j}
+    best = sorted(falls, key=lambda pair: -falls[pair])[: quadratic.PAIRS]
+    assert [tuple(pair) for pair in search.pairs(t, np.arange(9)).tolist()] == best
+
+
+def test_where_p_is_huge_a_pool_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = data(3, 40, 120, 4)
+    f = LeastSquares(X, y)
+    whole = value("squares", f, 4)
+    monkeypatch.setattr(quadratic, "WIDE", 100)
+    monkeypatch.setattr(quadratic, "POOL", 60)
+    assert value("squares", f, 4) <= whole * 1.2

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.portfolio.pool import Indices, Place, Pool, View
+from sparsopt.portfolio.pool import Indices, Place, Pool, sorted_pair
 from sparsopt.portfolio.quadratic import SMALL
 from sparsopt.portfolio.tableau import Vector
 
@@ -94,8 +94,7 @@ class Search:
         for part in (3, 2, 1):
             t = pool.tableau(place)
             t.forward(math.ceil(self.k / part))
-            S = np.flatnonzero(t.inside)
-            place = pool.fit(S, t.weights[S])
+            place = pool.fit(*sorted_pair(t.S, t.weights))
         return place
 
     def screened(self) -> tuple[Pool, Place]:
@@ -106,7 +105,7 @@ class Search:
         for _ in range(20):
             asks = self.asks(self.point(pool, place), float(place.bend.sum()))
             asks[pool.C] = 0.0
-            worst = float(View(pool, place).exits().min(initial=np.inf))
+            worst = float(pool.view(place).exits().min(initial=np.inf))
             new = np.flatnonzero(asks > worst / 2)
             new = new[np.argsort(-asks[new], kind="stable")[: max(self.k, 20)]]
             if not new.size or pool.C.size + new.size > self.most:
@@ -154,13 +153,11 @@ class Search:
     def grown(self, pool: Pool, place: Place) -> tuple[Pool, Place]:
         """Forward to k, refitted after each, and swaps."""
         while place.S.size < self.k:
-            gains = View(pool, place).entries()
+            gains = pool.view(place).entries()
             j = int(gains.argmax())
             if gains[j] <= 0:
                 break
-            S = np.append(place.S, j)
-            order = np.argsort(S)
-            place = pool.fit(S[order], np.append(place.w, 0.0)[order])
+            place = pool.fit(*sorted_pair(np.append(place.S, j), np.append(place.w, 0.0)))
         return pool, pool.local(place)
 
     def exchanged(self, pool: Pool, place: Place) -> Place:
@@ -173,7 +170,7 @@ class Search:
 
     def cheapest(self, pool: Pool, place: Place) -> list[Indices]:
         """Sets of one or two members of S, by the sum of what each costs to drop."""
-        exits = View(pool, place).exits()
+        exits = pool.view(place).exits()
         sets = [(i,) for i in range(place.S.size)] + list(itertools.combinations(range(place.S.size), 2))
         return [place.S[list(some)] for some in sorted(sets, key=lambda some: float(exits[list(some)].sum()))[:SETS]]
 
@@ -196,14 +193,12 @@ class Search:
         staying = ~np.isin(place.S, gone)
         new = pool.fit(place.S[staying], place.w[staying])
         for step in range(gone.size):
-            gains = View(pool, new).entries()
+            gains = pool.view(new).entries()
             gains[gone] = 0.0
             j = pick(gains, step)
             if gains[j] <= 0:
                 return None
-            S = np.append(new.S, j)
-            order = np.argsort(S)
-            new = pool.fit(S[order], np.append(new.w, 0.0)[order])
+            new = pool.fit(*sorted_pair(np.append(new.S, j), np.append(new.w, 0.0)))
         if new.value > HOPE * place.value:
             return None
         new = pool.local(new, batches=0)
@@ -218,12 +213,12 @@ class Search:
         return pool.C[place.S]
 
     def stages(self, pool: Pool, place: Place) -> tuple[Pool, Place]:
-        ratio, need = View(pool, place).contrast()
+        ratio, need = pool.view(place).contrast()
         if place.S.size < self.k or self.perfect(pool, place) or (ratio >= need and self.p > SMALL):
             return pool, place
         pool, place = self.settled(pool, place)
         few = self.problem.samples < 4 * self.k * math.log(max(self.p, 2))
-        ratio, need = View(pool, place).contrast()
+        ratio, need = pool.view(place).contrast()
         if self.effort == 0 or (not few and self.p > SMALL and ratio >= max(1.25, 0.4 * need)):
             return pool, place
         pool, place = self.others(pool, place) if few else self.settled(pool, self.continued(pool, place))

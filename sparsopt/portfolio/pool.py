@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsopt.portfolio.tableau import DEPENDENT, Matrix, Tableau, Vector, swap_gains
+from sparsopt.portfolio.swept import Swept, inverse
+from sparsopt.portfolio.tableau import DEPENDENT, LAPACK, Matrix, Vector, swap_gains
 
 Indices = NDArray[np.intp]
 
@@ -49,6 +50,7 @@ class Pool:
         self.A: Matrix = problem.design.take(C)
         self.centred = bool(problem.design.centred)
         self.tolerance = 1e-9 * float(problem.value(problem.start(0).x))
+        self.last: View | None = None
 
     @cached_property
     def squares(self) -> Matrix:
@@ -88,7 +90,9 @@ class Pool:
 
     def _cross(self, A: Matrix, B: Matrix, bend: Vector) -> Matrix:
         """A'(D - d d'/sum d)B."""
-        H = A.T @ (B * bend[:, None])
+        root = np.sqrt(bend)[:, None]
+        left = A * root
+        H = left.T @ (left if A is B else B * root)  # of one matrix with itself: at half the price
         total = float(bend.sum())
         if self.centred and total > 0:
             H -= np.outer(A.T @ bend, (B.T @ bend) / total)
@@ -96,38 +100,41 @@ class Pool:
 
     def _hessian(self, A: Matrix, bend: Vector) -> Matrix:
         H = self._cross(A, A, bend)
-        H[np.diag_indices_from(H)] += self.ridge
+        H.flat[:: len(H) + 1] += self.ridge
         return H
 
     # ---- models ----------------------------------------------------------------------------------------------------
+
+    def view(self, place: Place) -> View:
+        """What the pool looks like from a place; the last one is remembered."""
+        if self.last is None or self.last.place is not place:
+            self.last = View(self, place)
+        return self.last
 
     def gradient(self, place: Place) -> Vector:
         g = self.A.T @ place.residual
         g[place.S] += self.ridge * place.w
         return g
 
-    def tableau(self, place: Place) -> Tableau:
+    def tableau(self, place: Place) -> Swept:
         """The quadratic model at a place, over the whole pool."""
         H = self._hessian(self.A, place.bend)
-        inside = np.zeros(self.C.size, dtype=bool)
-        inside[place.S] = True
-        return Tableau(H, H[:, place.S] @ place.w - self.gradient(place), inside)
+        return Swept(H.__getitem__, place.w @ H[place.S] - self.gradient(place), np.diagonal(H), place.S)
 
     def swapped(self, place: Place) -> Place | None:
         """After as many model swaps as pay, refitted; None if f has not fallen."""
         t = self.tableau(place)
         return self.checked(t, place) if t.polish(self.tolerance) else None
 
-    def checked(self, t: Tableau, place: Place) -> Place | None:
+    def checked(self, t: Swept, place: Place) -> Place | None:
         """The tableau's support refitted, if that is better than `place`."""
-        S = np.flatnonzero(t.inside)
-        new = self.fit(S, t.weights[S], place.value)
+        new = self.fit(*sorted_pair(t.S, t.weights), place.value)
         return new if new.value < place.value - self.tolerance else None
 
     def local(self, place: Place, batches: int = 3) -> Place:
         """Swaps until no single one that the model recommends lowers f."""
         for _ in range(batches):
-            new = self.swapped(place)
+            new = self.swapped(place) if self.view(place).promising(self.tolerance) else None
             if new is None:
                 break
             place = new
@@ -137,7 +144,7 @@ class Pool:
 
     def one_swap(self, place: Place) -> Place | None:
         """The first of the most promising swaps that lowers f."""
-        view = View(self, place)
+        view = self.view(place)
         for predicted, j, i in view.best(TRIES):
             if predicted <= self.tolerance:
                 return None
@@ -148,18 +155,17 @@ class Pool:
         return None
 
 
+def sorted_pair(S: Indices, w: Vector) -> tuple[Indices, Vector]:
+    """A support in ascending order, and the weights that go with it."""
+    order = np.argsort(S)
+    return S[order], w[order]
+
+
 def _solve(G: Matrix, b: Vector) -> Vector:
-    try:
-        return np.asarray(np.linalg.solve(G, b), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        return np.asarray(np.linalg.lstsq(G, b, rcond=1e-12)[0], dtype=np.float64)
-
-
-def _inverse(G: Matrix) -> Matrix:
-    try:
-        return np.asarray(np.linalg.inv(G), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        return np.asarray(np.linalg.pinv(G, hermitian=True), dtype=np.float64)
+    if not b.size:
+        return b
+    _, x, failed = LAPACK.dposv(G, b, lower=1)
+    return np.asarray(np.linalg.lstsq(G, b, rcond=1e-12)[0], dtype=np.float64) if failed else x
 
 
 class View:
@@ -173,7 +179,7 @@ class View:
         h = bend @ pool.squares + pool.ridge
         if pool.centred and bend.sum() > 0:
             h -= (bend @ pool.A) ** 2 / bend.sum()
-        self.inverse = _inverse(self.H[S])
+        self.inverse = inverse(self.H[S])
         self.gamma = np.diagonal(self.inverse).astype(np.float64)
         self.B = self.H @ self.inverse
         g = pool.gradient(place)
@@ -190,6 +196,10 @@ class View:
 
     def exits(self) -> Vector:
         return self.place.w**2 / (2 * self.gamma)
+
+    def promising(self, least: float) -> bool:
+        """Whether some swap is predicted to gain more than this."""
+        return any(predicted > least for predicted, _, _ in self.best(1))
 
     def best(self, number: int) -> list[tuple[float, int, int]]:
         """The best swaps: (predicted fall, position that enters, place in S that leaves)."""
@@ -208,9 +218,7 @@ class View:
         top, left = self.c[j] + self.B[j, i] * place.w[i] / self.gamma[i], self.d[j] + self.B[j, i] ** 2 / self.gamma[i]
         enters = top / left
         w = out - enters * (self.B[j] - column * self.B[j, i])
-        S, w = np.append(np.delete(place.S, i), j), np.append(np.delete(w, i), enters)
-        order = np.argsort(S)
-        return S[order], w[order]
+        return sorted_pair(np.append(np.delete(place.S, i), j), np.append(np.delete(w, i), enters))
 
     def contrast(self) -> tuple[float, float]:
         """(cheapest exit / best entry, what that ratio must be for no swap to pay, by the correlations that occur)."""

@@ -176,6 +176,7 @@ class Search:
         free = t.d > t.floor
         scale = np.where(free, 1 / np.sqrt(np.where(free, t.d, 1.0)), 0.0)
         u, R = t.z * scale, t.T[1 : t.size + 1, : self.p]
+        squares = np.where(free, u * u, -np.inf)
         C = C[free[C]]
         found = [np.empty((0, 3))]
         for part in np.array_split(C, -(-C.size * self.p // BLOCK)) if C.size else ():
@@ -185,7 +186,7 @@ class Search:
             r *= scale
             gain = r * (-2 * u[part])[:, None]
             gain *= u
-            gain += u * u
+            gain += squares
             gain += (u[part] ** 2)[:, None]
             r *= r
             np.subtract(1.0, r, out=r)
@@ -196,7 +197,7 @@ class Search:
             i = part[i]
             found.append(np.stack([-gain.ravel()[at], np.minimum(i, j), np.maximum(i, j)], axis=1))
         table = np.unique(np.concatenate(found), axis=0)
-        table = table[(table[:, 0] < 0) & free[table[:, 1:].astype(np.intp)].all(axis=1)]
+        table = table[table[:, 0] < 0]
         _, first = np.unique(table[:, 1:], axis=0, return_index=True)
         return table[np.sort(first)[:PAIRS], 1:].astype(np.intp)
 

@@ -11,7 +11,7 @@ so that a member comes or goes in O(k m), and m may be all of p. Columns of H ar
 >>> H = np.array([[1.0, 0.0], [0.0, 2.0]])
 >>> t = Swept(H.__getitem__, np.array([1.0, 3.0]), np.diagonal(H))
 >>> t.forward(1)
->>> t.S, t.value, t.entries()
+>>> t.S, round(t.value, 9), t.entries()
 (array([1]), -2.25, array([0.5, 0. ]))
 """
 
@@ -24,13 +24,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas, lapack
 
-from sparsopt.portfolio.tableau import DEPENDENT, REBUILD, Matrix, Vector
+from sparsopt.portfolio.tableau import BLAS, DEPENDENT, LAPACK, REBUILD, Matrix, Vector
 
 Indices = NDArray[np.intp]
-BLAS: Any = blas
-LAPACK: Any = lapack
 
 FIRST = 64  # entering candidates looked at before those that could still be better
 BLOCK = 1 << 16  # numbers in a block of a table of swaps
@@ -55,12 +52,12 @@ class Swept:
         if not k:
             return
         H, R = self.rows(S), self.T[1 : k + 1]
-        inverse = _inverse(H[:, S])
-        x = inverse @ self.c[S]
-        np.matmul(inverse, H, out=R[:, :m])
+        P = inverse(H[:, S])
+        x = P @ self.c[S]
+        np.matmul(P, H, out=R[:, :m])
         self.d -= np.einsum("ij,ij->j", H, R[:, :m])
         z[:m] -= x @ H
-        R[:, S], R[:, m], self.d[S] = -inverse, x, -np.diagonal(inverse)
+        R[:, S], R[:, m], self.d[S] = -P, x, -np.diagonal(P)
         z[S], z[m] = x, -float(x @ self.c[S])
 
     def copy(self) -> Swept:
@@ -288,12 +285,14 @@ def _cheapest_out(P: Matrix, x: Vector, size: int) -> NDArray[np.intp]:
     return names
 
 
-def _inverse(G: Matrix) -> Matrix:
+def inverse(G: Matrix) -> Matrix:
     """G^-1, the pseudo-inverse where G is singular."""
     factor, failed = LAPACK.dpotrf(G, lower=1)
     if not failed:
-        inverse, failed = LAPACK.dpotri(factor, lower=1)
-    return np.asarray(np.linalg.pinv(G, hermitian=True)) if failed else _mirrored(inverse)
+        P, failed = LAPACK.dpotri(factor, lower=1)
+        if not failed:
+            return _mirrored(P)
+    return np.asarray(np.linalg.pinv(G, hermitian=True))
 
 
 def _mirrored(L: Matrix) -> Matrix:

@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas
+from scipy.linalg import blas, lapack
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 DEPENDENT = 1e-7  # a coordinate whose Schur complement is below this share of h_j counts as dependent on S
 BLAS: Any = blas
+LAPACK: Any = lapack
 REBUILD = 40  # sweeps after which rounding is cleared by building the tableau anew
 
 
