@@ -177,7 +177,7 @@ class Network:
         ):
             self._captured = self._captured or CapturedEngine(self.engine)
             return self._captured
-        if not trains(recipe, gate) or ranks.count() > 1:
+        if not trains(recipe, gate, self.template) or ranks.count() > 1:
             return self.engine
         if sp.count(state.support) > self.choice.below * self.layout.n:
             return self.skipping if self.choice.skipping and skips(self.batches_of(state, recipe)) else self.engine

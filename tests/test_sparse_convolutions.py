@@ -15,7 +15,7 @@ from torch import nn
 
 import nets
 from nets.gates import Masked
-from nets.recipe import SGD, Recipe
+from nets.recipe import SGD, Adam, Recipe
 from nets.sparse import ConvolutionalEngine, available, engine_of, threshold
 from nets.sparse.convolution import BatchNorm, SparseConvolution, eligible, images, innermost, planes
 from nets.sparse.convolutional import convolutions, worthwhile
@@ -227,6 +227,14 @@ def test_resnet_20_is_as_near_to_float64_as_the_dense_one_is() -> None:
     exact = slope("dense", torch.float64)
     dense, sparse = ((slope(e, torch.float32) - exact).norm() / exact.norm() for e in ("dense", "sparse"))
     assert sparse < max(1e-5, 5 * dense)
+
+
+def test_adam_trains_convolutions_too() -> None:
+    recipe = dataclasses.replace(HEAVY, optimiser=Adam(), learning_rate=0.01)
+    dense, sparse = (Network(model("smooth"), blobs(), recipe=recipe, engine=e) for e in ("dense", "sparse"))
+    state = Masked().enter(dense.start(0).but(support=sp.uniform((0,), dense.start(0).x) < 0.3))
+    one, two = (world.train(state, recipe, Masked(), 3, 3) for world in (dense, sparse))
+    assert torch.allclose(one.x, two.x, atol=1e-5) and not torch.equal(one.x, two.x)
 
 
 def test_a_run_in_chunks_is_a_run() -> None:

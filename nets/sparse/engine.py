@@ -7,8 +7,8 @@ equal to 1e-6 over the first steps, and no more than that, so they are never cho
     Network(model, data, engine="sparse")      # wherever it can
     Network(model, data, engine="auto")        # where a measurement says that it is faster
 
-They take plain masks, SGD, float32, and linear layers with ReLU between them or any module with plain convolutions.
-Everything else is left to the dense engine.
+They take plain masks in float32, and linear layers with ReLU between them trained by SGD, or any module with plain
+convolutions. Everything else is left to the dense engine.
 """
 
 from __future__ import annotations
@@ -54,9 +54,11 @@ def available(model: nn.Module, device: torch.device, dtype: torch.dtype) -> str
     return ""
 
 
-def trains(recipe: Recipe, gate: Gate) -> bool:
-    """Whether the sparse engine knows this recipe and gate."""
-    return gate == Masked() and isinstance(recipe.optimiser, SGD) and recipe.precision == "float32"
+def trains(recipe: Recipe, gate: Gate, model: nn.Module | None = None) -> bool:
+    """Whether the sparse engine knows this recipe and gate; with convolutions in the model also Adam."""
+    if gate != Masked() or recipe.precision != "float32":
+        return False
+    return isinstance(recipe.optimiser, SGD) or (model is not None and not linear_layers(model))
 
 
 def threshold(
