@@ -28,7 +28,7 @@ from sparsopt.solvers import solve
 from sparsopt.state import Array
 from sparsopt.tables import Table
 
-__all__ = ["LOSSES", "Fitted", "draw", "fit"]
+__all__ = ["LOSSES", "Fitted", "fit", "write"]
 
 LOSSES = {
     "squares": "LeastSquares",
@@ -125,8 +125,14 @@ class Fitted:
             "intercept": self.intercept,
             "held_out": None if error is None else dict(zip(("loss", "error", "without"), error, strict=True)),
             "notes": self.table.notes,
+            "deviations": self.deviations,
             "path": self.path(),
         }
+
+    @property
+    def deviations(self) -> dict[str, float]:
+        """The standard deviation of each column: a coefficient times it is what the column contributes."""
+        return dict(zip(self.table.names, np.sqrt(self.problem.design.variance).tolist(), strict=True))
 
 
 def _number(value: float) -> float | None:
@@ -154,37 +160,10 @@ def fit(
     return Fitted(table, data, problem, k, solve(problem, k, method, seed), method, seed, folds)
 
 
-def draw(summary: Mapping[str, Any], file: Path) -> None:
-    """A picture of the path: the loss against k, on all rows and held out, and the coefficients against k."""
-    try:
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError:
-        hint = "pip install matplotlib; the JSON file has the same numbers"
-        raise MissingCapability(f"{file.name}: pictures need matplotlib, which is not installed; {hint}") from None
-    rows, made = summary["path"], Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasSVG(made)
-    losses, weights = made.subplots(ncols=2)
-    ks = [row["k"] for row in rows]
-    losses.plot(ks, [row["value"] for row in rows], "o-", color="#0072B2", label="on all rows")
-    held = [(row["k"], row["held_out"], row["standard_error"]) for row in rows if row["held_out"] is not None]
-    if held:
-        losses.errorbar(*(list(part) for part in zip(*held, strict=True)), fmt="s-", color="#D55E00", label="held out")
-    losses.set(xlabel="k", ylabel="loss")
-    losses.legend(frameon=False)
-    for name in dict.fromkeys(name for row in rows for name in row["coefficients"]):
-        weights.plot(ks, [row["coefficients"].get(name, 0.0) for row in rows], label=name)
-    weights.set(xlabel="k", ylabel="coefficient")
-    for axes in (losses, weights):
-        axes.axvline(summary["k"], color="#6b7078", linewidth=0.8)
-        axes.locator_params(axis="x", integer=True)
-    if len(weights.lines) <= 16:
-        made.legend(*weights.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
-    made.savefig(file)
-
-
 def write(fitted: Fitted, folder: Path) -> list[Path]:
     """fit.json, and path.svg where matplotlib is installed; the files that were written."""
+    from sparsopt.pictures import draw
+
     folder.mkdir(parents=True, exist_ok=True)
     summary = fitted.summary()
     (folder / "fit.json").write_text(json.dumps(summary, indent=1) + "\n")

@@ -1,10 +1,11 @@
 """Tables from files: CSV, Parquet, LIBSVM and NPZ, with what is missing, text, constant or repeated said plainly.
 
 Nothing is repaired silently: a missing cell or a text column is an error that names the place, unless the caller says
-what to do about it.
+what to do about it. How a CSV file is written (commas, semicolons or tabs, decimal commas, UTF-8 or not) is found out
+and noted.
 
     missing   "error", "drop" (rows with a missing cell), "mean" (of the column; of the target the row is dropped)
-    text      "error", "drop" (the column), "encode" (a 0/1 column for each value but the first)
+    text      "error", "drop" (the column), "encode" (dates as days; a 0/1 column for each value but the first)
 
 >>> import pathlib, tempfile
 >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.csv"
@@ -17,22 +18,27 @@ what to do about it.
 from __future__ import annotations
 
 import csv
+import difflib
 import importlib
 import math
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsopt import delimited
 from sparsopt.errors import DataError, InvalidInput, MissingCapability, SparsoptError
 
 __all__ = ["Table", "read"]
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T].*)?")
 LEVELS = 100  # a text column with more values than this is an identifier, not a category
 
 
@@ -71,13 +77,16 @@ def read(path: Path, target: str | None, missing: str = "error", text: str = "er
     """
     readers: dict[str, Callable[[], Table]] = {
         ".csv": lambda: _repaired(*_csv(path), path, target, missing, text),
-        ".parquet": lambda: _repaired(_parquet(path), None, path, target, missing, text),
+        ".tsv": lambda: _repaired(*_csv(path), path, target, missing, text),
+        ".parquet": lambda: _repaired(_parquet(path), None, [], path, target, missing, text),
         ".npz": lambda: _npz(path, target or "y"),
         ".libsvm": lambda: _libsvm(path),
         ".svm": lambda: _libsvm(path),
     }
     if path.suffix.lower() not in readers:
-        raise InvalidInput(f"{path.name}: a file that ends in .csv or .npz (or .parquet, .libsvm, .svm) is needed")
+        raise InvalidInput(
+            f"{path.name}: a file that ends in .csv or .npz (or .tsv, .parquet, .libsvm, .svm) is needed"
+        )
     try:
         return _noted(readers[path.suffix.lower()]())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -89,18 +98,10 @@ def read(path: Path, target: str | None, missing: str = "error", text: str = "er
 # ---- columns -------------------------------------------------------------------------------------------------------
 
 
-def _csv(path: Path) -> tuple[list[Column], list[int]]:
-    """The columns, and the line of the file that each row stands in."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
-    if len(lines) < 2:
-        raise InvalidInput(f"{path.name}: a header and at least one row are needed, found {len(lines)} lines")
-    names = [name.strip() for name in lines[0][1]]
-    for number, row in lines[1:]:
-        if len(row) != len(names):
-            raise InvalidInput(f"{path.name}, line {number}: {len(row)} cells under a header of {len(names)}")
-    cells = zip(*(row for _, row in lines[1:]), strict=True)
-    return [_column(name, column) for name, column in zip(names, cells, strict=True)], [n for n, _ in lines[1:]]
+def _csv(path: Path) -> tuple[list[Column], list[int], list[str]]:
+    """The columns, the line of the file that each row stands in, and how the file was read."""
+    names, columns, lines, notes = delimited.cells(path, MISSING)
+    return [_column(name, column) for name, column in zip(names, columns, strict=True)], lines, notes
 
 
 def _column(name: str, cells: Sequence[Any]) -> Column:
@@ -134,11 +135,17 @@ def _parquet(path: Path) -> list[Column]:
 
 
 def _repaired(
-    columns: list[Column], lines: list[int] | None, path: Path, target: str | None, missing: str, text: str
+    columns: list[Column],
+    lines: list[int] | None,
+    notes: list[str],
+    path: Path,
+    target: str | None,
+    missing: str,
+    text: str,
 ) -> Table:
     """X and y from columns, after what `missing` and `text` say."""
     position = _position(target, [column.name for column in columns], path)
-    goal, notes = columns.pop(position), []
+    goal = columns.pop(position)
     if goal.text:
         goal = _labels(goal, _place(goal, lines, path), notes)
     features = [part for column in columns for part in _encoded(column, text, lines, path, notes)]
@@ -178,7 +185,9 @@ def _position(target: str | None, names: list[str], path: Path) -> int:
         raise InvalidInput(f"{path.name}: --target NAME says which column to explain; the columns are {shown}")
     if names.count(target) != 1:
         found = f"{names.count(target)} columns named" if target in names else "no column"
-        raise InvalidInput(f"{path.name}: {found} '{target}'; the columns are {shown}")
+        near = [name for name in names if name.lower() == target.lower()] or difflib.get_close_matches(target, names, 1)
+        hint = f"did you mean '{near[0]}'? " if near and target not in names else ""
+        raise InvalidInput(f"{path.name}: {found} '{target}'; {hint}the columns are {shown}")
     return names.index(target)
 
 
@@ -211,18 +220,31 @@ def _encoded(column: Column, text: str, lines: list[int] | None, path: Path, not
         notes.append(f"column '{column.name}' has text and is left out")
         return []
     cells = column.cells()
-    levels = sorted({cell for cell in cells if cell.lower() not in MISSING})
+    known = [cell for cell in cells if cell.lower() not in MISSING]
+    if all(DATE.fullmatch(cell) for cell in known):
+        return [_days(column, cells, notes)]
+    levels = sorted(set(known))
     if len(levels) > LEVELS:
-        raise InvalidInput(
-            f"{path.name}, column '{column.name}': {len(levels)} different texts are more than a category; "
-            "--text drop leaves such columns out"
-        )
-    notes.append(f"column '{column.name}' has text and becomes columns of 0 and 1: {len(levels) - 1}")
-    known = [None if cell.lower() in MISSING else cell for cell in cells]
+        notes.append(f"column '{column.name}' has {len(levels)} different texts, no category, and is left out")
+        return []
+    notes.append(
+        f"column '{column.name}' has text: {len(levels) - 1} columns of 0 and 1 stand for all but '{levels[0]}'"
+    )
     return [
-        _column(f"{column.name}={level}", [None if cell is None else float(cell == level) for cell in known])
+        _column(f"{column.name}={level}", [None if cell.lower() in MISSING else float(cell == level) for cell in cells])
         for level in levels[1:]
     ]
+
+
+def _days(column: Column, cells: list[str], notes: list[str]) -> Column:
+    """Dates as days since the first of them."""
+    try:
+        days = [None if cell.lower() in MISSING else date.fromisoformat(cell[:10]).toordinal() for cell in cells]
+    except ValueError as error:
+        raise InvalidInput(f"column '{column.name}': a date that does not exist ({error}); correct it") from None
+    first = min(day for day in days if day is not None)
+    notes.append(f"column '{column.name}' has dates: days since {date.fromordinal(first)}")
+    return _column(column.name, [None if day is None else day - first for day in days])
 
 
 # ---- arrays --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from scipy import sparse
 
 from sparsopt import __main__ as command
-from sparsopt import fitting, tables
+from sparsopt import delimited, fitting, pictures, tables
 from sparsopt.errors import DataError, InvalidInput, MissingCapability
 from sparsopt.fitting import fit
 from sparsopt.tables import read
@@ -38,7 +38,7 @@ def test_every_repair_is_asked_for_and_said(messy):
         read(messy, "price")
     with pytest.raises(InvalidInput, match="line 3, column 'age': nothing there; --missing drop or --missing mean"):
         read(messy, "price", text="drop")
-    with pytest.raises(InvalidInput, match="no column 'prices'; the columns are id, age"):
+    with pytest.raises(InvalidInput, match=r"no column 'prices'; did you mean 'price'\? the columns are id, age"):
         read(messy, "prices")
     with pytest.raises(InvalidInput, match="--target NAME says which"):
         read(messy, None)
@@ -72,9 +72,60 @@ def test_texts_become_columns_of_0_and_1_and_two_labels_a_target(messy):
 
 def test_a_text_column_with_many_values_is_no_category(tmp_path):
     path = tmp_path / "names.csv"
-    path.write_text("name,y\n" + "".join(f"n{i},{i}\n" for i in range(150)))
-    with pytest.raises(InvalidInput, match="150 different texts are more than a category; --text drop"):
+    path.write_text("name,x,y\n" + "".join(f"n{i},{i * i},{i}\n" for i in range(150)))
+    table = read(path, "y", text="encode")
+    assert table.names == ["x"]
+    assert table.notes == ["column 'name' has 150 different texts, no category, and is left out"]
+
+
+def test_dates_become_days(tmp_path):
+    path = tmp_path / "visits.csv"
+    path.write_text("visit,y\n2024-02-28,1\nNA,2\n2024-03-01 10:30,3\n2024-02-29T00:00,5\n")
+    table = read(path, "y", missing="drop", text="encode")
+    np.testing.assert_array_equal(table.X[:, 0], [0, 2, 1])
+    assert "column 'visit' has dates: days since 2024-02-28" in table.notes
+    path.write_text("visit,y\n2024-02-30,1\n2024-03-01,2\n")
+    with pytest.raises(InvalidInput, match=r"column 'visit': a date that does not exist"):
         read(path, "y", text="encode")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+@pytest.mark.parametrize(("mark", "comma"), [(",", "."), (";", "."), (";", ","), ("\t", ","), ("\t", ".")])
+def test_files_of_all_kinds_of_programs_hold_the_same_table(tmp_path, encoding, mark, comma):
+    rows = [["Größe", "Ort", "y"], ["1.5", "Köln", "-2"], ["2", "Genf", "1e-3"], ["", "Köln", ".5"]]
+    text = "\r\n".join(mark.join(cell.replace(".", comma) for cell in row) for row in rows)
+    (tmp_path / "a.csv").write_bytes((text + "\r\n").encode(encoding))
+    table = read(tmp_path / "a.csv", "y", missing="mean", text="encode")
+    assert table.names == ["Größe", "Ort=Köln"]
+    np.testing.assert_array_equal(table.X, [[1.5, 1], [2, 0], [1.75, 1]])
+    np.testing.assert_array_equal(table.y, [-2, 1e-3, 0.5])
+    assert any("Windows" in note for note in table.notes) == (encoding == "latin-1")
+    assert ("numbers have decimal commas" in table.notes) == (comma == ",")
+
+
+def test_thousands_are_not_decimals_and_quoted_lines_count(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a;b;y\n7;1,5;1\n8;1.234,5;2\n")
+    with pytest.raises(InvalidInput, match="line 2, column 'b': '1,5' is not a finite number"):
+        read(path, "y")
+    path.write_text('a,b,y\n"x\ny",1,1\nz,w,2\n')
+    with pytest.raises(InvalidInput, match="line 4, column 'b': 'w'"):
+        read(path, "b")
+    path.write_bytes(b"a,y\n1\0,2\n")
+    with pytest.raises(DataError, match="zero bytes"):
+        read(path, "y")
+
+
+def test_labels_in_a_picture_keep_apart_and_in_order():
+    draws = np.random.default_rng(0)
+    for _ in range(50):
+        values = list(draws.standard_normal(8) * 10.0 ** draws.integers(-3, 1))
+        places = pictures._apart(values, 0.2)
+        assert np.argsort(places).tolist() == np.argsort(values).tolist()
+        assert np.diff(np.sort(places)).min() >= 0.2 - 1e-9
+        assert np.mean(places) == pytest.approx(np.mean(values))
+    far = [0.0, 3.0, 1.0]
+    assert pictures._apart(far, 0.2) == pytest.approx(far) and pictures._apart([], 0.2) == []
 
 
 def test_libsvm_files(tmp_path):
@@ -157,6 +208,6 @@ def test_without_folds_nothing_is_held_out():
     assert all(row["held_out"] is None for row in found.path()) and math.isfinite(found.path()[0]["value"])
 
 
-@pytest.mark.parametrize("module", [tables, fitting])
+@pytest.mark.parametrize("module", [tables, fitting, delimited, pictures])
 def test_examples(module):
     assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
