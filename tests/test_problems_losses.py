@@ -14,6 +14,7 @@ from scipy.optimize import minimize, minimize_scalar
 import sparsopt
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.problems import Gamma, Huber, LeastSquares, Poisson, SquaredHinge, check_problem
+from sparsopt.problems.generalised import root
 from tests.conftest import scaled
 from tests.worked import data, everything, losses, truth
 
@@ -211,7 +212,7 @@ def test_methods_against_every_support(name):
 
 def test_what_cannot_run_says_so():
     poisson = losses(0)["poisson"]
-    for method in ("iht", "htp"):
+    for method in ("iht", sparsopt.catalogue.htp(2)):  # by name HTP steps by the curvature at x
         with pytest.raises(MissingCapability, match=r"needs smoothness\(\), which Poisson does not have"):
             sparsopt.solve(poisson, 2, method)
     result = sparsopt.solve(poisson, 2, sparsopt.catalogue.iht(2, step_size=0.05))
@@ -261,3 +262,18 @@ BAD = [
 def test_bad_input_is_named(act, sentence):
     with pytest.raises(InvalidInput, match=sentence):
         act()
+
+
+@given(seeds)
+def test_the_best_intercept_takes_a_few_steps_and_is_a_root(seed):
+    """A bisection after Newton's method has arrived would begin all over, from the far end of the bracket."""
+    z = np.random.default_rng(seed).standard_normal(50)
+    asked = []
+
+    def slope(b):
+        asked.append(b)
+        chance = 1 / (1 + np.exp(-z - b))
+        return float(chance.mean()) - 0.3, float((chance * (1 - chance)).mean())
+
+    b = root(slope, -10.0, 10.0, 0.0)
+    assert abs(slope(b)[0]) <= 1e-15 and len(asked) <= 10

@@ -21,8 +21,7 @@ PROBLEMS = {
     "grouped": grouped(ALL["gamma"], LABELS),
     "standardised": standardised(ALL["squared hinge"]),
 }
-WITHOUT_SMOOTHNESS = {"iht", "momentum-iht", "aiht", "htp", "partial-hard-thresholding", "iht-with-feedback"} | {
-    "regularised-iht",
+WITHOUT_SMOOTHNESS = {"iht", "momentum-iht", "aiht", "iht-with-feedback", "regularised-iht"} | {
     "forward-greedy",
     "frank-wolfe",
 }

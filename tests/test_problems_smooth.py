@@ -57,7 +57,7 @@ def test_callables_are_the_problem_that_they_stand_for(given):
 def test_capabilities_follow_from_what_was_given():
     value, gradient, problem, _, _ = logistic(0)
     plain, bounded = Smooth(value, gradient, 7), Smooth(value, gradient, 7, smoothness=problem.smoothness())
-    for method in ("iht", "htp"):
+    for method in ("iht", "momentum-iht"):
         with pytest.raises(MissingCapability, match=r"smoothness\(\), which Smooth does not have"):
             sparsopt.solve(plain, 2, method)
         assert sparsopt.solve(bounded, 2, method).value < value(np.zeros(7))

@@ -145,6 +145,8 @@ def root(slope: Callable[[float], tuple[float, float]], low: float, high: float,
             return b
         low, high = (low, b) if here > 0 else (b, high)
         step = -here / bend if bend > 0 else math.inf
+        if abs(step) <= 1e-15 * (1 + abs(b)):  # rounding; a bisection now would go far away
+            return b
         new = b + step if low < b + step < high else (low + high) / 2
         if abs(new - b) <= 4e-16 * (1 + abs(b)):
             return new
