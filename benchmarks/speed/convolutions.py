@@ -131,11 +131,11 @@ def whole(name: str, batch: int, rounds: int, densities: tuple[float, ...]) -> I
 
 
 def taking_turns(works: Any, rounds: int) -> list[float]:
-    """The least milliseconds of each, after one turn that compiles."""
+    """The least milliseconds of each on the processor, after one turn that compiles."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(rounds + 1):
         for work, own in zip(works, times, strict=True):
-            began = time.perf_counter()
+            began = time.process_time()
             work()
-            own.append(1e3 * (time.perf_counter() - began))
+            own.append(1e3 * (time.process_time() - began))
     return [min(own[1:]) for own in times]
