@@ -29,7 +29,8 @@ from nets.recipe import Recipe
 from nets.sampled import Sampled
 from nets.sparse import ConvolutionalEngine, SparseEngine, engine_of, trains
 from nets.sparse.choice import choose
-from nets.sparse.skipping import SkippingEngine, skips
+from nets.sparse.skipping import SkippingEngine
+from nets.sparse.zeros import skips
 from nets.weights import ConvolutionsAndLinear, Rule, Weights
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput

@@ -46,25 +46,36 @@ def pictures(shape: tuple[int, ...], zeros: float, seed: int, kind: str = "uint8
     return from_arrays(X[:55], y[:55], (X[55:], y[55:]), classes=3)
 
 
-def worlds(data: DataSet, recipe: Recipe, *hidden: int, bias: bool = True, seed: int = 0) -> tuple[Network, Network]:
+def worlds(
+    data: DataSet, recipe: Recipe, *hidden: int, bias: bool = True, seed: int = 0, engine: str = "skipping"
+) -> tuple[Network, Network]:
     model = perceptron(data.images[0].numel(), *hidden, 3, bias=bias, seed=seed)
-    return tuple(Network(model, data, recipe=recipe, engine=name) for name in ("dense", "skipping"))  # type: ignore[return-value]
+    return tuple(Network(model, data, recipe=recipe, engine=name) for name in ("dense", engine))  # type: ignore[return-value]
 
 
 # ---- the same steps ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("engine", ["skipping", "sparse"])
 @pytest.mark.parametrize("recipe", RECIPES, ids=["momentum", "nesterov", "plain"])
 @given(
     st.floats(0, 1), st.floats(0, 1), st.integers(0, 99), st.booleans(), st.lists(st.integers(1, 20), max_size=2),
     st.sampled_from([(1, 4, 5), (3, 2, 3), (2, 1, 1)]), st.sampled_from(["uint8", "float32"]),
 )  # fmt: skip
-@settings(max_examples=scaled(15))
+@settings(max_examples=scaled(12))
 def test_steps_are_those_of_the_dense_engine(
-    recipe: Recipe, density: float, zeros: float, seed: int, bias: bool, hidden: list[int], shape: Any, kind: str
+    engine: str,
+    recipe: Recipe,
+    density: float,
+    zeros: float,
+    seed: int,
+    bias: bool,
+    hidden: list[int],
+    shape: Any,
+    kind: str,
 ) -> None:
     """Weights, biases and momentum after a few steps, twice over, and what the test split says of them."""
-    dense, skipping = worlds(pictures(shape, zeros, seed, kind), recipe, *hidden, bias=bias, seed=seed)
+    dense, skipping = worlds(pictures(shape, zeros, seed, kind), recipe, *hidden, bias=bias, seed=seed, engine=engine)
     state = dense.start(seed)
     one = two = Masked().enter(state.but(support=sp.uniform((seed, 1), state.x) < density))
     for steps in (4, 3):

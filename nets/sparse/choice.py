@@ -24,14 +24,13 @@ from nets.explicit import kind
 from nets.recipe import Recipe
 from nets.sparse.engine import available, seconds, threshold
 from nets.sparse.perceptron import linear_layers
-from nets.sparse.skipping import SkippingEngine, skips
-from nets.sparse.zeros import share_of_zeros
+from nets.sparse.skipping import SkippingEngine
+from nets.sparse.zeros import mostly_zero, skips
 from nets.weights import Weights
 from sparsopt import support as sp
 from sparsopt.errors import MissingCapability
 from sparsopt.state import State
 
-MOSTLY = 0.5  # share of zeros from which skipping them is tried
 TRIED = 5  # steps
 
 
@@ -67,7 +66,7 @@ def choose(
             raise MissingCapability(f"engine 'skipping' cannot train this network: {reason}; give engine='dense'")
         return Choice(engine, usual, True)
     rival = float("inf")
-    if name == "auto" and not found and share_of_zeros(data) >= MOSTLY and not _obstacle(model, device, weights, data):
+    if name == "auto" and not found and mostly_zero(data) and not _obstacle(model, device, weights, data):
         rival = _measured(build, data, recipe)
     below = threshold(engine, build, recipe, data.inputs, rival)
     skipping = "skipping" in found or rival < float("inf")

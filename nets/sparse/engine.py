@@ -30,6 +30,7 @@ from nets.recipe import SGD, Recipe
 from nets.sparse.convolutional import ConvolutionalEngine, convolutions
 from nets.sparse.perceptron import linear_layers
 from nets.sparse.rows import Rows
+from nets.sparse.zeros import NonZeros, mostly_zero, rows_of, skips
 from nets.weights import Weights
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput, MissingCapability
@@ -101,6 +102,7 @@ class SparseEngine:
     def train(self, state: State, recipe: Recipe, gate: Gate, batches: Any, steps: int, total: int) -> State:
         """As `Engine.train`."""
         from nets.sparse.kernels import Net, Sgd, step
+        from nets.sparse.kernels import steps as known
 
         sgd = recipe.optimiser
         assert isinstance(sgd, SGD)
@@ -116,11 +118,17 @@ class SparseEngine:
             where.starts, where.places, where.rows, where.first, where.inputs,
         )  # fmt: skip
         fixed = np.float32(sgd.momentum), sgd.nesterov, np.float32(sgd.weight_decay), np.float32(recipe.label_smoothing)
-        for t in range(steps):
-            inputs, targets = batches.at(state.cost + t)
-            samples = inputs.reshape(len(targets), -1).numpy()
-            rate = np.float32(recipe.rate(state.clock + t, total))
-            step(samples, targets.numpy(), net, Sgd(rate, *fixed), *self._work(where.units, len(targets)))
+        rates = np.array([recipe.rate(state.clock + t, total) for t in range(steps)], np.float32)
+        if skips(batches) and mostly_zero(batches.data):
+            rows, entries = rows_of(batches, state.cost, steps), NonZeros.of(batches.data, batches.data.images).arrays()
+            work = self._work(where.units, batches.size)
+            known(rows, batches.data.labels.numpy(), rates, entries, net, Sgd(np.float32(0), *fixed), *work)
+        else:
+            for t in range(steps):
+                inputs, targets = batches.at(state.cost + t)
+                samples = inputs.reshape(len(targets), -1).numpy()
+                work = self._work(where.units, len(targets))
+                step(samples, targets.numpy(), net, Sgd(rates[t], *fixed), *work)
         self._scatter(masks, vals, bias, x, rest)
         slots = {**state.slots, "rest": torch.from_numpy(rest), f"{MOMENTUM}step": torch.zeros(())}
         if sgd.buffers:

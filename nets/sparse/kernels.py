@@ -16,13 +16,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-FLAGS: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "fastmath": True,
-    "boundscheck": False,
-    "error_model": "numpy",
-}
+from nets.sparse.entries import FLAGS, spread
 
 
 class Net(NamedTuple):
@@ -176,11 +170,10 @@ def update(net, r0, r1, units, slopes, sgd):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FLAGS)
-def step(samples, targets, net, sgd, units, slopes):  # type: ignore[no-untyped-def]
-    """One step of SGD on a `Net`. units, slopes: work space, (all units, B)."""
+def descend(targets, net, sgd, units, slopes):  # type: ignore[no-untyped-def]
+    """The step, once the inputs are in their units."""
     first, inputs = net.first, net.inputs
     last = len(first) - 2
-    transpose(samples, units)
     for layer in range(last + 1):
         forward(net.vals, net.cols, net.ptr, net.bias, inputs, first[layer], first[layer + 1], units, layer < last)
     out = inputs + first[last]
@@ -190,3 +183,19 @@ def step(samples, targets, net, sgd, units, slopes):  # type: ignore[no-untyped-
             u0, u1 = inputs + first[layer - 1], inputs + first[layer]
             backward(net.vals, net.starts, net.places, net.rows, inputs, u0, u1, units, slopes)
         update(net, first[layer], first[layer + 1], units, slopes, sgd)
+
+
+@numba.njit(**FLAGS)
+def step(samples, targets, net, sgd, units, slopes):  # type: ignore[no-untyped-def]
+    """One step of SGD on a `Net`. units, slopes: work space, (all units, B)."""
+    transpose(samples, units)
+    descend(targets, net, sgd, units, slopes)
+
+
+@numba.njit(**FLAGS)
+def steps(rows, targets, rates, entries, net, sgd, units, slopes):  # type: ignore[no-untyped-def]
+    """A step for each row of `rows` (steps, B), numbers of samples whose non-zero `entries` are known."""
+    for t in range(len(rows)):
+        spread(rows[t], entries, units)
+        this = Sgd(rates[t], sgd.momentum, sgd.nesterov, sgd.decay, sgd.smoothing)
+        descend(targets[rows[t]], net, this, units, slopes)

@@ -17,22 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nets.data import Augmentation, Batches, DataSet
+from nets.data import DataSet
 from nets.engine import MOMENTUM, Engine
 from nets.gates import Gate
 from nets.recipe import SGD, Recipe
 from nets.sparse.engine import BUFFER_OF_SGD, SparseEngine
-from nets.sparse.zeros import NonZeros
+from nets.sparse.zeros import NonZeros, rows_of
 from sparsopt.state import Array, State
 
 CHUNK = 128  # samples evaluated together
-
-
-def skips(batches: Any) -> bool:
-    """Whether batches are rows of a data set as they are."""
-    return (
-        type(batches) is Batches and batches.augmentation == Augmentation() and batches.data.images.device.type == "cpu"
-    )
 
 
 class SkippingEngine(SparseEngine):
@@ -40,7 +33,6 @@ class SkippingEngine(SparseEngine):
 
     def __init__(self, dense: Engine) -> None:
         super().__init__(dense)
-        self.known: dict[Any, tuple[Tensor, NonZeros]] = {}
         self.shapes = [(layer.shape[1], layer.shape[0]) for layer in self.layers]
         outs = [_padded(m) for _, m in self.shapes]
         self.padded = list(zip([self.shapes[0][0], *outs], outs, strict=False))
@@ -55,12 +47,10 @@ class SkippingEngine(SparseEngine):
         memory = tuple(self._memory(state, part, len(where)) for part, where in (("x", x), ("rest", rest)))
         masks = [layer.mask(state.support.numpy()) for layer in self.layers]
         layers = self._packed(x, rest, memory, masks)
-        data, rows = batches.data, np.empty((steps, batches.size), np.int64)
-        for t in range(steps):
-            rows[t] = batches.rows(state.cost + t).numpy()
+        data, rows = batches.data, rows_of(batches, state.cost, steps)
         rates = np.array([recipe.rate(state.clock + t, total) for t in range(steps)], np.float32)
         numbers = np.array([sgd.momentum, sgd.weight_decay, recipe.label_smoothing], np.float32)
-        inputs, work = self._inputs(data, data.images), self._room(batches.size)
+        inputs, work = NonZeros.of(data, data.images).arrays(), self._room(batches.size)
         train(rows, data.labels.numpy(), rates, inputs, layers, *work, Sgd(sgd.nesterov, *numbers))
         self._unpack(layers.V, layers.bias, x, rest)
         slots = {**state.slots, "rest": torch.from_numpy(rest), f"{MOMENTUM}step": torch.zeros(())}
@@ -80,20 +70,11 @@ class SkippingEngine(SparseEngine):
         layers = self._packed(*arrays, arrays, [np.ones(layer.shape, bool) for layer in self.layers])
         rows = np.full(-(-len(labels) // CHUNK) * CHUNK, -1, np.int64)
         rows[: len(labels)] = np.arange(len(labels))
-        inputs, smoothing = self._inputs(data, images), np.float32(recipe.label_smoothing)
+        inputs, smoothing = NonZeros.of(data, images).arrays(), np.float32(recipe.label_smoothing)
         loss, right = evaluate(rows.reshape(-1, CHUNK), labels.numpy(), inputs, layers, *self._room(CHUNK), smoothing)
         return loss / len(labels), right / len(labels)
 
     # ---- what kernels work on ---------------------------------------------------------------------------------------
-
-    def _inputs(self, data: DataSet, images: Tensor) -> Any:
-        from nets.sparse.skipping_kernels import Inputs
-
-        key = images.data_ptr(), images.shape
-        if key not in self.known:
-            self.known[key] = images, NonZeros.of(data, images)  # images are held, so that their address stays theirs
-        entries = self.known[key][1]
-        return Inputs(entries.ptr, entries.places, entries.values, entries.shift)
 
     def _packed(self, x: Array, rest: Array, memory: Any, masks: list[Array]) -> Any:
         from nets.sparse.skipping_kernels import Layers

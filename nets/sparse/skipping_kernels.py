@@ -17,16 +17,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from nets.sparse.kernels import FLAGS
-
-
-class Inputs(NamedTuple):
-    """Non-zero entries of all samples, one sample after the other: `zeros.NonZeros`."""
-
-    ptr: Any
-    places: Any
-    values: Any
-    shift: Any
+from nets.sparse.entries import FLAGS
 
 
 class Batch(NamedTuple):
@@ -73,19 +64,6 @@ class Sgd(NamedTuple):
     momentum: Any
     decay: Any
     smoothing: Any
-
-
-@numba.njit(**FLAGS)
-def entries(samples, scale, ptr, places, values):  # type: ignore[no-untyped-def]
-    """Non-zero entries of samples (N, n), times `scale`, into arrays that are long enough."""
-    p = 0
-    for i in range(len(samples)):
-        ptr[i] = p
-        for j in range(samples.shape[1]):
-            if samples[i, j] != 0:
-                places[p], values[p] = j, scale[j] * np.float32(samples[i, j])
-                p += 1
-    ptr[len(samples)] = p
 
 
 @numba.njit(**FLAGS)

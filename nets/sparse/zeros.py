@@ -6,16 +6,18 @@ x_j = u_j + shift_j, u being scaled already, so what u does not have, x needs no
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from nets.data import DataSet
+from nets.data import Augmentation, Batches, DataSet
 from sparsopt.state import Array
 
 SAMPLED = 512  # samples whose zeros stand for all
+MOSTLY = 0.5  # share of zeros from which it pays to list what is not
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,23 @@ class NonZeros:
     values: Array
     shift: Array
 
+    def arrays(self) -> Any:
+        """As kernels take them."""
+        from nets.sparse.entries import Inputs
+
+        return Inputs(self.ptr, self.places, self.values, self.shift)
+
     @classmethod
     def of(cls, data: DataSet, images: torch.Tensor) -> NonZeros:
-        """Of some images of a data set on the CPU, uint8 or float32."""
-        from nets.sparse.skipping_kernels import entries
+        """Of some images of a data set on the CPU, uint8 or float32; found once, and forgotten with the data set."""
+        known, key = _KNOWN.setdefault(data, {}), (images.data_ptr(), images.shape)
+        if key not in known:
+            known[key] = images, cls._found(data, images)  # images are held, so that their address stays theirs
+        return known[key][1]
+
+    @classmethod
+    def _found(cls, data: DataSet, images: torch.Tensor) -> NonZeros:
+        from nets.sparse.entries import entries
 
         flat = images.reshape(len(images), -1).numpy()
         count, inputs = int(np.count_nonzero(flat)), flat.shape[1]
@@ -40,6 +55,32 @@ class NonZeros:
         scale, shift = _scaling(data)
         entries(flat, scale, ptr, places, values)
         return cls(inputs, ptr, places, values, shift)
+
+
+_KNOWN: weakref.WeakKeyDictionary[DataSet, dict[Any, tuple[torch.Tensor, NonZeros]]] = weakref.WeakKeyDictionary()
+
+
+def skips(batches: Any) -> bool:
+    """Whether batches are rows of a data set on the CPU as they are."""
+    return (
+        type(batches) is Batches
+        and batches.augmentation == Augmentation()
+        and batches.data.images.dtype in (torch.uint8, torch.float32)
+        and batches.data.images.device.type == "cpu"
+    )
+
+
+def mostly_zero(data: DataSet) -> bool:
+    """Whether so many numbers are zero that their list is the shorter description."""
+    return share_of_zeros(data) >= MOSTLY
+
+
+def rows_of(batches: Batches, first: int, steps: int) -> Array:
+    """(steps, size) numbers of the samples of each batch."""
+    rows = np.empty((steps, batches.size), np.int64)
+    for t in range(steps):
+        rows[t] = batches.rows(first + t).numpy()
+    return rows
 
 
 def share_of_zeros(data: DataSet) -> float:
