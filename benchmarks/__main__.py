@@ -14,7 +14,7 @@ COMMANDS = {
     "convex": ("benchmarks.convex_peers", "our convex solvers and other packages side by side"),
     "reproduce": ("benchmarks.reproduce", "published claims run again, with verdicts"),
     "speed": ("benchmarks.speed", "training steps and whole runs against plain loops"),
-    "knee": ("benchmarks.knee", "essential sparsity: the knee of one-shot pruning on a small Transformer"),
+    "knee": ("benchmarks.knee", "essential sparsity: the knee of one-shot pruning, by default of a small Transformer"),
     "subset-sum": ("benchmarks.subset_sum", "random subset sums: figures and throughput"),
 }
 

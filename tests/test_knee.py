@@ -12,7 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nets
-from benchmarks.knee import PATTERNS, SYMBOLS, Config, accuracy_of, characters, corner, cut, cuts, essential, main, text
+from benchmarks.knee import (
+    PATTERNS,
+    SYMBOLS,
+    Config,
+    accuracy_of,
+    characters,
+    corner,
+    cut,
+    cut_everywhere,
+    cuts,
+    drawn,
+    essential,
+    main,
+    summary,
+    text,
+)
 from nets.weights import Weights
 from sparsopt import support as sp
 from tests.networks import MOMENTUM, blobs, module
@@ -20,12 +35,14 @@ from tests.networks import MOMENTUM, blobs, module
 
 @given(st.integers(1, 18), st.floats(0.02, 0.5))
 def test_a_knee_is_found_where_it_was_put(place: int, drop: float) -> None:
-    """Flat, then straight down to chance."""
+    """Flat, then straight down to chance: lost are 0.01 a small way down the first step."""
     s = np.linspace(0, 1, 20)
     a = np.where(s <= s[place], 0.9, 0.9 - drop - 0.3 * (s - s[place]))
     curve = list(zip(s.tolist(), a.tolist(), strict=True))
-    assert essential(curve, 0.01) == s[place] and corner(curve) == s[place]
-    assert essential(curve, 1.0) == 1 and essential([(0.0, 0.5), (1.0, 0.1)], 0.01) == 0
+    found, step = essential(curve, 0.01), (s[1] - s[0]) * 0.01 / (drop + 0.3 * (s[1] - s[0]))
+    assert found == pytest.approx(s[place] + step) and corner(curve) == s[place]
+    assert essential(curve, 1.0) == 1 and essential([(0.0, 0.5), (1.0, 0.1)], 0.1) == pytest.approx(0.25)
+    assert np.interp(found, s, a) == pytest.approx(0.89), "the curve has lost exactly the tolerance there"
 
 
 def test_cuts_are_those_of_the_catalogue() -> None:
@@ -67,4 +84,19 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     half = [row["sparsity"] for row in rows if row["how"] == "2:4"]
     assert half[0] == half[1] and 0.4 < half[0] <= 0.5, "layers whose inputs 4 does not divide stay whole"
     printed = capsys.readouterr().out
-    assert "largest weights" in printed and "corner" in printed and "<svg" in (tmp_path / "knee.svg").read_text()
+    assert "largest of all weights" in printed and "corner" in printed and "2 seeds" in printed
+    assert "<svg" in (tmp_path / "knee.svg").read_text() and (tmp_path / "knee.png").stat().st_size > 10_000
+    assert main(config) == 0 and capsys.readouterr().out == printed, "the same command finds its trainings again"
+
+
+def test_a_module_of_ones_own() -> None:
+    """Any module and data: its rows are those of the cuts, and bands shrink to lines where all seeds agree."""
+    data, model = blobs(), module("residual")
+    rows = list(cut_everywhere(model, data, 4, 0))
+    assert rows[0]["accuracy"] == accuracy_of(model, data) and len(rows) == 2 + 3 * 4 + len(PATTERNS)
+    again = [{**row, "seed": 1} for row in rows]
+    assert "±" not in "".join(summary([*rows, *again], 0.01)) and "2 seeds" in next(
+        iter(summary([*rows, *again], 0.01))
+    )
+    pytest.importorskip("matplotlib")
+    assert drawn(rows, 0.01).startswith("<svg") and drawn([*rows, *again], 0.01).startswith("<svg")
