@@ -288,10 +288,10 @@ def _knee(axes: Any, rows: Sequence[Row], tolerance: float) -> None:
     axes.axvline(last.mean, color=color, linewidth=0.9, linestyle=(0, (4, 2)))
     if last.count > 1:
         axes.axvspan(last.low, last.high, color=color, alpha=0.1, linewidth=0)
-    right = last.high if last.count > 1 else last.mean
-    axes.annotate(f"essential sparsity {last.mean:.0f} %: minus {100 * tolerance:g} point", (right, 0.98),
-                  (5, 0), xycoords=("data", "axes fraction"), textcoords="offset points", color=color, fontsize=8.5,
-                  va="top")  # fmt: skip
+    text, early = f"essential sparsity {last.mean:.0f} %: minus {100 * tolerance:g} point", last.mean < 50
+    place, side = (min(last.high, 60), "left") if early else (max(last.low, 40), "right")
+    axes.annotate(text, (place if last.count > 1 else last.mean, 0.98), (5 if early else -5, 0), fontsize=8.5, ha=side,
+                  xycoords=("data", "axes fraction"), textcoords="offset points", color=color, va="top")  # fmt: skip
     mean = np.array(curves(rows, "global")).mean(0)
     height = float(np.interp(bend.mean, 100 * mean[:, 0], 100 * mean[:, 1]))
     axes.plot([bend.mean], [height], "o", markersize=8, markerfacecolor="none", markeredgecolor=color)
