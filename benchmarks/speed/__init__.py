@@ -51,21 +51,24 @@ def main(config: Speed) -> int:
         return of_convolutions(config)
     import torch
 
-    from benchmarks.speed import imp, replicas, report, steps
+    from benchmarks.speed import imp, pipeline, replicas, report, steps
 
     torch.set_num_threads(1)
     share, levels, epochs = (0.02, 3, 1) if config.quick else (1.0, 16, 2)
     data, engines = imp.images(share), _engines()
     by_density = list(steps.table(data, tuple(engines), 5 if config.quick else 40, 2 if config.quick else 5))
     report.steps(by_density)
-    runs = [imp.ours(data, engine, levels, epochs) for engine in engines.values()]
+    for engine in engines.values():
+        imp.ours(imp.images(0.005), engine, 2, 1)  # compiles
+    runs = [imp.ours(data, engine, levels, epochs) for engine in dict.fromkeys(engines.values())]
     runs.append(imp.plain(data, "resident", levels, epochs, levels))
     runs.append(imp.plain(data, "by sample", levels, epochs, levels if config.all_levels else 1))
-    report.runs(runs)
+    sample = pipeline.microseconds(pipeline.samples(data), 200 if config.quick else 2000)
+    report.runs(runs, sample)
     jobs = config.jobs or environment.cores()
     rates = replicas.throughput(share, levels, epochs, list(engines.values())[-1], config.seeds, jobs)
     report.replicas(rates, config.seeds, jobs)
-    cells.write(config.out / "speed.json", _content(by_density, runs, rates, jobs))
+    cells.write(config.out / "speed.json", _content(by_density, runs, rates, jobs) | {"microseconds a sample": sample})
     return 0
 
 
@@ -99,8 +102,8 @@ def _engines() -> dict[str, str]:
     try:
         import numba  # noqa: F401
     except ImportError:
-        return {"dense": "dense"}
-    return {"dense": "dense", "sparse": "auto"}
+        return {"dense": "dense", "explicit": "explicit"}
+    return {"dense": "dense", "explicit": "explicit", "skipping": "auto", "sparse": "auto"}
 
 
 def _content(by_density: list[Any], runs: list[Any], rates: tuple[float, float], jobs: int) -> dict[str, Any]:

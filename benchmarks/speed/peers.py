@@ -1,6 +1,6 @@
 """What a researcher writes in an afternoon: iterative magnitude pruning of a perceptron as a plain PyTorch loop.
 
-Two ways to feed it. *By sample*: `pipeline.Samples`, whose items go through an image, a tensor and a normalisation as
+Two ways to feed it. *By sample*: `pipeline.samples`, whose items go through an image, a tensor and a normalisation as
 torchvision's do, collated by a `DataLoader`. *Resident*: the whole set as one normalised tensor, batches by index. The
 loop is the same: forward, backward, `torch.optim.SGD`, weights multiplied by their masks after each step; a pass over
 the test set after each epoch; masks saved after each level; 20 % of the survivors pruned by global magnitude, weights
@@ -20,19 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from benchmarks.speed.pipeline import Samples, normal
+from benchmarks.speed.pipeline import samples
 
 Epoch = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
 
 
 def by_sample(data: Any, batch: int) -> tuple[Epoch, list[tuple[Tensor, Tensor]] | Any]:
     """(training epochs, test batches) through DataLoaders; without workers, which was the fastest for these images."""
-    train, test = (
-        Samples(images[:, 0], labels, normal(data.mean, data.std))
-        for images, labels in ((data.images, data.labels), (data.test_images, data.test_labels))
-    )
-    loader = DataLoader(train, batch_size=batch, shuffle=True, drop_last=True)
-    return lambda epoch: iter(loader), DataLoader(test, batch_size=batch)
+    loader = DataLoader(samples(data), batch_size=batch, shuffle=True, drop_last=True)
+    return lambda epoch: iter(loader), DataLoader(samples(data, "test"), batch_size=batch)
 
 
 def resident(data: Any, batch: int) -> tuple[Epoch, list[tuple[Tensor, Tensor]]]:

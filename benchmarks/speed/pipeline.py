@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from nets.data import DataSet
+
 
 class Compose:
     """One transform after the other."""
@@ -78,6 +80,12 @@ class Samples(Dataset[tuple[Tensor, int]]):
 
         image, label = self.images[i], int(self.labels[i])
         return self.transform(Image.fromarray(image.numpy())), label
+
+
+def samples(data: DataSet, split: str = "train") -> Samples:
+    """A split of MNIST or its like as MNIST's examples have it."""
+    images, labels = {"train": (data.images, data.labels), "test": (data.test_images, data.test_labels)}[split]
+    return Samples(images[:, 0], labels, normal(data.mean, data.std))
 
 
 def microseconds(samples: Samples, count: int = 2000) -> float:

@@ -11,6 +11,9 @@ from rich.table import Table
 from benchmarks.speed.convolutions import Pair
 from benchmarks.speed.imp import Timing
 
+LOOP = "plain loop, "
+DEEP = 0.1
+
 
 def _print(title: str, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console = Console()
@@ -29,27 +32,31 @@ def steps(by_density: Sequence[tuple[float, dict[str, float]]]) -> None:
     """Milliseconds by density and engine."""
     names = list(by_density[0][1])
     rows = [
-        [f"{density:g}", *(f"{row[name]:.3f}" for name in names), f"{row[names[0]] / row[names[-1]]:.1f}"]
+        [f"{density:g}", *(f"{row[name]:.3f}" for name in names), f"{row[names[0]] / min(row.values()):.1f}"]
         for density, row in by_density
     ]
-    _print("A training step, LeNet-300-100", "ms, batch 128", ("density", *names, "ratio"), rows)
+    caption = "ms, batch 128; ratio: dense over the fastest"
+    _print("A training step, LeNet-300-100", caption, ("density", *names, "ratio"), rows)
 
 
-def runs(timings: Sequence[Timing]) -> None:
-    """Whole runs, and how many times the fastest of ours is ahead of each."""
-    best = min((t for t in timings if t.name.startswith("sparsopt")), key=lambda t: t.seconds)
-    rows = [_run(t, best) for t in timings]
+def runs(timings: Sequence[Timing], sample: float) -> None:
+    """Whole runs, and how many times as long each plain loop takes; sample: microseconds of one where that counts."""
+    loops = [t for t in timings if t.name.startswith(LOOP)]
+    against = [t.name.removeprefix(LOOP) for t in loops]
     caption = (
-        f"a ratio is a run's time over that of '{best.name}'; levels that were not timed are taken to cost as much"
+        f"a ratio is a loop's time over that of the line, deep: of levels at {DEEP:.0%} density and below; a sample of "
+        f"the loop by sample takes {sample:.0f} us before it is collated; levels that were not timed are taken to cost "
+        "as much"
     )
-    head = ("", "s a run", "ratio", "at 10 % density and below", "levels timed")
-    _print("Iterative magnitude pruning, LeNet-300-100", caption, head, rows)
+    head = ("", "s a run", *(f"{name} /" for name in against), "deep s", *(f"{name} /" for name in against), "timed")
+    _print("Iterative magnitude pruning, LeNet-300-100", caption, head, [_run(t, loops) for t in timings])
 
 
-def _run(one: Timing, best: Timing) -> tuple[str, ...]:
-    deep = f"{one.sparse() / best.sparse():.1f}" if best.sparse() > 0 else ""
-    ratio, timed = one.seconds / best.seconds, f"{one.timed} of {len(one.levels)}"
-    return one.name, f"{one.seconds:.1f}", f"{ratio:.1f}", deep, timed
+def _run(one: Timing, loops: Sequence[Timing]) -> tuple[str, ...]:
+    whole = [f"{loop.seconds / one.seconds:.1f}" for loop in loops]
+    deep = [f"{loop.sparse(DEEP) / one.sparse(DEEP):.1f}" if one.sparse(DEEP) else "" for loop in loops]
+    timed = f"{one.timed} of {len(one.levels)}"
+    return one.name, f"{one.seconds:.1f}", *whole, f"{one.sparse(DEEP):.2f}", *deep, timed
 
 
 def replicas(rates: tuple[float, float], seeds: int, jobs: int) -> None:
