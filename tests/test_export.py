@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from nets import export
 from nets.export.packing import pack, pack_bits, unpack, unpack_bits
+from nets.export.semi_structured import layers_of_two_of_four
 from sparsopt import support as sp
-from sparsopt.errors import DataError, InvalidInput
+from sparsopt.errors import DataError, InvalidInput, MissingCapability
 from tests.networks import MODULES, blobs, module
+from tests.test_structured import IMAGES, ZOO, lived_in, without
 
 
 def pruned(name: str, density: float = 0.3) -> tuple[nn.Module, dict[str, Tensor]]:
@@ -188,3 +190,135 @@ def test_a_run_is_exported_from_the_command_line(tmp_path: Path, capsys: pytest.
         capsys.readouterr()
         assert main(["export", *wrong]) == 2
         assert words in capsys.readouterr().err
+
+
+# ---- forms that hardware runs faster -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_shrunk_files_cut_the_unmodified_module(name: str, tmp_path: Path) -> None:
+    """Shortcuts, groups, depthwise, concatenations, sharing, a linear head after flatten: read again, bit for bit."""
+    model = lived_in(name)
+    masked, masks = without(model, lambda count: range(0, count, 2))
+    done = export.shrunk(model, masks, IMAGES, tmp_path / "net.shrunk.safetensors", {"seed": 3})
+    again = export.load_shrunk(done.path, lived_in(name, seed=5)).eval()  # the module's own weights do not matter
+    small = export.shrink(model, masks, IMAGES, repeats=0)
+    with torch.no_grad():
+        assert torch.equal(again(IMAGES), small.model.eval()(IMAGES))
+        torch.testing.assert_close(again(IMAGES), masked(IMAGES), rtol=1e-5, atol=1e-5)
+    assert sum(p.numel() for p in again.parameters()) == small.parameters[1] < small.parameters[0]
+    sizes = {key: tensor.shape for key, tensor in load_file(done.path).items()}
+    assert {key: tensor.shape for key, tensor in again.state_dict().items()} == sizes and done.error < 1e-4
+    with pytest.raises(InvalidInput, match="another module"):
+        export.load_shrunk(done.path, nn.Linear(3, 3))
+
+
+def test_single_weights_do_not_shrink(tmp_path: Path) -> None:
+    model, masks = pruned("residual")
+    with pytest.raises(InvalidInput, match=r"none of the 6 channels.*one by one.*packed.*l1-filters"):
+        export.shrunk(model, masks, blobs().test_images, tmp_path / "net")
+    assert not list(tmp_path.iterdir())
+
+
+def two_of_four() -> tuple[nn.Module, dict[str, Tensor]]:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 4)).eval()
+    masks = {
+        name: torch.arange(p.numel()).view(p.shape) % 2 == 0 for name, p in model.named_parameters() if p.dim() > 1
+    }
+    with torch.no_grad():
+        for name, mask in masks.items():
+            model.get_parameter(name).mul_(mask)
+    return model, masks
+
+
+def test_what_two_of_four_is() -> None:
+    model, masks = two_of_four()
+    assert layers_of_two_of_four(model, masks) == ("1", "3")
+    whole = {**masks, "3.weight": torch.ones(4, 8, dtype=torch.bool)}
+    assert layers_of_two_of_four(model, whole) == ("1",)
+    shifted = torch.tensor([[False, True, True, True, False, False, False, False]])
+    assert not export.is_two_of_four(shifted) and export.is_two_of_four(shifted.roll(1, 1))
+    assert not export.is_two_of_four(torch.zeros(2, 6, dtype=torch.bool))
+    with pytest.raises(InvalidInput, match=r"none of the masks of its linear layers \(1, 3\) is 2:4.*pattern=2:4"):
+        export.semi_structured(model, {name: mask | True for name, mask in masks.items()}, blobs().test_images)
+    with pytest.raises(InvalidInput, match="no mask is of one"):
+        layers_of_two_of_four(model, {})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_two_of_four_without_a_gpu_says_what_works() -> None:
+    model, masks = two_of_four()
+    with pytest.raises(MissingCapability, match=r"no CUDA device.*packed keeps the pattern"):
+        export.semi_structured(model, masks, blobs().test_images)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_two_of_four_kernels_give_the_same_outputs() -> None:
+    """Linear layers of sizes that the kernels take."""
+    model = nn.Sequential(nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 128)).eval()
+    masks = {
+        name: torch.arange(p.numel()).view(p.shape) % 2 == 0 for name, p in model.named_parameters() if p.dim() > 1
+    }
+    with torch.no_grad():
+        for name, mask in masks.items():
+            model.get_parameter(name).mul_(mask)
+    fast = export.semi_structured(model, masks, torch.randn(128, 256))
+    assert fast.layers == ("0", "2") and fast.error < 2e-2 and min(fast.seconds) > 0
+
+
+def test_a_packed_file_is_as_small_as_the_hardware_s_form(tmp_path: Path) -> None:
+    """Half of the values, and four bits for every four weights, as the kernels' indices take."""
+    mask = torch.arange(64 * 128).view(64, 128) % 4 < 2
+    parts = pack(mask.float(), mask)
+    assert parts["values"].numel() * 2 == mask.numel() and parts["bits"].numel() * 8 == mask.numel() == 64 * 128
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_three_columns_for_every_form(tmp_path: Path) -> None:
+    """Theory, bytes and seconds: zeros save FLOPs in theory and no byte of a dense file; channels save both."""
+    model = lived_in("resnet")
+    masked, masks = without(model, lambda count: range(0, count, 2))
+    done = export.compared(masked, masks, IMAGES, tmp_path, repeats=3)
+    assert {"dense", "masked", "packed", "shrunk"} <= {form.name for form in done.forms}
+    small = export.shrink(model, masks, IMAGES, repeats=0)
+    assert done["masked"].flops < done["dense"].flops and done["masked"].bytes == done["dense"].bytes
+    assert done["shrunk"].flops == pytest.approx(small.flops[1]) and done["dense"].flops == small.flops[0]
+    assert done["dense"].bytes > done["shrunk"].bytes
+    names = {"dense": ".safetensors", "masked": ".safetensors", "onnx": ".onnx", "shrunk onnx": ".shrunk.onnx"}
+    for form in done.forms:
+        file = tmp_path / f"model{names.get(form.name, f'.{form.name}.safetensors')}"
+        assert form.bytes == file.stat().st_size and form.seconds > 0
+    said = str(done)
+    assert "FLOPs: of one sample, by theory" in said and "multiplied like any other number" in said and "Ampere" in said
+    plain = export.compared(*pruned("residual"), blobs().test_images, tmp_path, repeats=1)
+    assert "shrunk" not in {form.name for form in plain.forms} and "not shrunk: none of the 6 channels" in str(plain)
+
+
+def test_a_structured_run_is_shrunk_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from nets.__main__ import main
+
+    run, model = str(tmp_path / "run"), ["--model", "lenet-5", "--data", "digits"]
+    begin = ["prune", *model, "--method", "l1-filters", "--sparsity", "0.5", "--epochs", "0.1"]
+    assert main([*begin, "--width", "0.5", "--out", run]) == 0
+    assert main(["export", run, "--to", "shrunk", *model, "--width", "0.5"]) == 0
+    assert "model.shrunk.safetensors" in capsys.readouterr().out
+    single = str(tmp_path / "single")
+    assert main(["prune", *model, "--method", "random", "--epochs", "0.1", "--out", single]) == 0
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "checkpoint.pt").touch()
+    for wrong, words in (
+        ([run, "--to", "shrunk"], "give --model and --data"),
+        ([run, "--to", "shrunk", *model], "does not hold a lenet-5 for digits"),
+        ([single, "--to", "shrunk", *model], "one by one"),
+        ([single, "--to", "2:4", *model], "2:4"),
+        ([single, "--to", "report", *model, "--batch", "0"], "at least one sample"),
+        ([str(tmp_path / "nowhere")], "there is no folder"),
+        ([str(tmp_path / "begun")], "model.pt is missing; the command that began it continues it"),
+    ):
+        capsys.readouterr()
+        assert main(["export", *wrong]) == 2
+        found = capsys.readouterr().err
+        assert words in found and found.count("\n") == 1, found
+    with pytest.raises(SystemExit) as stop:
+        main(["export", single, "--to", "zip"])
+    assert stop.value.code == 2 and "shrunk" in capsys.readouterr().err

@@ -23,7 +23,17 @@ from torch import Tensor, nn
 from nets.export.packing import pack, pack_bits, unpack, unpack_bits
 from sparsopt.errors import DataError, InvalidInput, MissingCapability
 
-__all__ = ["Exported", "load_masks", "load_packed", "masks_path", "onnx", "packed", "program", "weights"]
+__all__ = [
+    "Exported",
+    "load_masks",
+    "load_packed",
+    "masks_path",
+    "onnx",
+    "onnx_session",
+    "packed",
+    "program",
+    "weights",
+]
 
 FORMAT, VERSION = "sparsopt", "1"
 TOLERANCE = 1e-4  # of exporters that may reorder sums, on the largest output
@@ -176,15 +186,11 @@ def onnx(model: nn.Module, inputs: Tensor, path: str | Path, tolerance: float = 
     """ONNX, the batch size left open, run again by ONNX Runtime. Needs packages onnx, onnxscript and onnxruntime."""
 
     def write(frozen: nn.Module, to: Path) -> Callable[[Tensor], Tensor]:
-        import onnxruntime
-
         torch.onnx.export(
             frozen, (_two(inputs),), str(to), dynamo=True, external_data=False, verbose=False,
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
         )  # fmt: skip
-        session = onnxruntime.InferenceSession(str(to), providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+        return onnx_session(to)
 
     try:
         import onnxruntime  # noqa: F401
@@ -192,6 +198,17 @@ def onnx(model: nn.Module, inputs: Tensor, path: str | Path, tolerance: float = 
     except ImportError as error:
         raise MissingCapability(f"ONNX needs {error.name}: pip install onnx onnxscript onnxruntime") from error
     return _checked(model, inputs, Path(path), tolerance, write)
+
+
+def onnx_session(path: Path) -> Callable[[Tensor], Tensor]:
+    """The function of an ONNX file, run by ONNX Runtime on as many threads as PyTorch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
 
 
 def _checked(

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from nets.structured.tracing import CONVOLUTIONS, NORMS, Traced, trace
-from sparsopt.errors import DataError
+from sparsopt.errors import DataError, InvalidInput
 
-__all__ = ["Shrunk", "latency", "shrink"]
+__all__ = ["Shrunk", "fitted", "latency", "shrink"]
 
 TOLERANCE = 1e-4  # sums in another order, on the largest output
 
@@ -141,16 +141,49 @@ def _without(model: nn.Module, traced: Traced, gone: np.ndarray) -> nn.Module:
         kept.setdefault(cut.name, []).append((cut.axis, torch.tensor(stays)))
     owners = _owners(small)
     for name, cuts in kept.items():
-        tensor = owners[name][0][1]
-        new = tensor.detach()
+        new = owners[name][0][1].detach()
         for axis, stays in cuts:
             new = new.index_select(axis, stays)
-        fresh = nn.Parameter(new.clone(), tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new.clone()
-        for holder, _, short in owners[name]:
-            setattr(holder, short, fresh)
+        _put(owners[name], new.clone())
     for layer, before in zip(small.modules(), model.modules(), strict=True):
         _resize(layer, before)
     return small
+
+
+def fitted(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of the module, its layers cut to the sizes of a shrunk network's state dict, which it then holds.
+
+    Raises InvalidInput for a state dict of another module, or of a larger one.
+    """
+    small, sizes = (
+        copy.deepcopy(model).cpu(),
+        {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()},
+    )
+    for name in {*sizes, *state}:
+        if name not in sizes or name not in state or not _within(tuple(state[name].shape), sizes[name]):
+            there, here = (tuple(state[name].shape) if name in state else "nothing"), sizes.get(name, "nothing")
+            raise InvalidInput(
+                f"{type(model).__name__} has {here} for {name}, the shrunk network {there}: another module"
+            )
+    for name, held in _owners(small).items():
+        if tuple(state[name].shape) != sizes[name]:
+            _put(held, state[name].clone())
+    for layer, before in zip(small.modules(), model.modules(), strict=True):
+        _resize(layer, before)
+    small.load_state_dict(state, strict=True)
+    return small
+
+
+def _within(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    return len(small) == len(large) and all(s <= n for s, n in zip(small, large, strict=True))
+
+
+def _put(held: list[tuple[nn.Module, Tensor, str]], new: Tensor) -> None:
+    """A tensor in the place of another, wherever that is held."""
+    old = held[0][1]
+    fresh = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
+    for holder, _, short in held:
+        setattr(holder, short, fresh)
 
 
 def _owners(model: nn.Module) -> dict[str, list[tuple[nn.Module, Tensor, str]]]:
