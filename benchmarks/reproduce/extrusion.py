@@ -23,7 +23,7 @@ TRANSFORMED = Target(
     "lenet-300-100",
     TRAINED,
     epochs=3,
-    engine="sparse",
+    engine="auto",
     arms={
         "dense": Arm("dense"),
         "unidlth": Arm("unidlth", LEVEL),
@@ -56,7 +56,7 @@ FOUND = Target(
     "lenet-300-100",
     TRAINED,
     epochs=1.5,
-    engine="sparse",
+    engine="auto",
     arms={
         f"{name}, {100 * (1 - level):.0f} %": Arm(method, level, trainings=4.0)
         for level in (0.95, 0.98)

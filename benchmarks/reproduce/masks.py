@@ -25,7 +25,8 @@ def at_least(arm: str, value: float) -> Claim:
 
 
 def _untrained(level: str, criterion: str, mask1: str) -> Arm:
-    return Arm("untrained-mask", LEVELS[level], settings=(("criterion", criterion), ("mask1", mask1)))
+    how = (("criterion", criterion), ("mask1", mask1))
+    return Arm("untrained-mask", LEVELS[level], settings=how, engine="explicit")
 
 
 def _supermask(init: str, **settings: Any) -> Arm:
@@ -41,6 +42,7 @@ SUPERMASK = Target(
     "lenet-300-100",
     LTH,
     epochs=1.0,
+    engine="auto",
     arms={
         **{f"same sign, constant, {level}": _untrained(level, "large_final_same_sign", "signed_constant")
            for level in LEVELS},
@@ -87,6 +89,7 @@ DECONSTRUCTED = Target(
     "lenet-300-100",
     Recipe(1.2e-3, Constant(), Adam(), batch=128, name="lth-adam, larger batches"),
     epochs=0.6,
+    engine="explicit",
     arms={
         "large final": _deconstructed(),
         "magnitude increase": _deconstructed(criterion="magnitude_increase"),
@@ -138,6 +141,7 @@ EDGE_POPUP = Target(
     "lenet-300-100",
     SCORES,
     epochs=2,
+    engine="auto",
     init="signed-constant",
     arms={
         **{f"{density:.0%} kept": _popup(density) for density in DENSITIES},
@@ -167,6 +171,7 @@ GEMS = Target(
     "lenet-300-100",
     SCORES,
     epochs=2,
+    engine="auto",
     init="signed-constant",
     arms={
         "gem-miner, 5 %": Arm("gem-miner", 0.95),

@@ -27,7 +27,7 @@ PUBLISHED = Path(__file__).with_name("published.csv")
 
 @dataclass(frozen=True)
 class Arm:
-    """One method at one sparsity. recipe, init: None for the target's; trainings: as in `NetworkCell`."""
+    """One method at one sparsity. recipe, init, engine: None for the target's; trainings: as in `NetworkCell`."""
 
     method: str
     sparsity: float = 0.0
@@ -35,6 +35,7 @@ class Arm:
     trainings: float | None = None
     settings: tuple[tuple[str, Any], ...] = ()
     init: str | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Target:
         return NetworkCell(
             self.data, self.model, arm.method, arm.sparsity, seed, self.epochs, arm.trainings, device,
             recipe=arm.recipe or self.recipe, prunable=self.prunable, settings=arm.settings,
-            init=arm.init or self.init, engine=self.engine, width=self.width,
+            init=arm.init or self.init, engine=arm.engine or self.engine, width=self.width,
         )  # fmt: skip
 
 
