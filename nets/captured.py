@@ -125,16 +125,14 @@ class Step:
             self.recipe.optimiser, self.theta, g, self.memory, self.rate, self.scale
         )  # fmt: skip
 
-    def load(self, state: State) -> Any:
-        """The state's numbers into their places; what the gate keeps beside them."""
+    def load(self, state: State) -> None:
+        """The state's numbers into their places."""
         self.engine.load(state, self.gate.variables(state))
         self.engine.show(self.visible)
-        c = self.gate.context(state)
-        self.mask.copy_(c)
+        self.mask.copy_(self.gate.context(state))
         for name, place in self.memory.items():
             x, rest = state.slots.get(f"{MOMENTUM}{name}.x"), state.slots.get(f"{MOMENTUM}{name}.rest")
             place.zero_() if x is None or rest is None else torch.cat([x, rest], out=place)
-        return c
 
     def slots(self, steps: Tensor) -> dict[str, Tensor]:
         """Copies of what the optimiser remembers, as `Engine` names it."""
@@ -240,7 +238,7 @@ class CapturedEngine:
     def train(self, state: State, recipe: Recipe, gate: Gate, batches: Batches, steps: int, total: int) -> State:
         """As `Engine.train`."""
         step, device = self._step(recipe, gate, batches), self.engine.device
-        c = step.load(state)
+        step.load(state)
         t = state.slots.get(f"{MOMENTUM}step", torch.zeros(())).cpu().clone()
         self.engine.model.train()
         with own_generator(device, recipe.precision):
@@ -256,7 +254,7 @@ class CapturedEngine:
         others = {name: a for name, a in state.slots.items() if not name.startswith(MOMENTUM)}
         slots = {**others, **self.engine.contents(), **step.slots(t)}
         state = state.but(slots=slots, clock=state.clock + steps, cost=state.cost + steps)
-        return gate.keep(gate.store(state, step.v.clone()), c)
+        return gate.store(state, step.v.clone())
 
     def _step(self, recipe: Recipe, gate: Gate, batches: Batches) -> Step:
         """The step for what a recording holds; rate and schedule are no part of that."""

@@ -27,7 +27,7 @@ from sparsopt.errors import CheckpointError
 from sparsopt.result import Row, Trace
 from sparsopt.state import State
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"sparsopt checkpoint\n"  # then 32 bytes of SHA-256 of the rest, then the rest
 HEADER = len(MAGIC) + hashlib.sha256().digest_size
 PLAIN = ("seed", "stage", "round", "phase", "inner", "clock", "cost", "value", "seen", "ended")
@@ -127,7 +127,7 @@ def _pack(state: State) -> dict[str, Any]:
     return {
         **{name: getattr(state, name) for name in PLAIN},
         "x": state.x.detach(),
-        "support": state.support,
+        "support": torch.from_numpy(np.packbits(state.support.cpu().numpy())),  # a bit a weight
         "slots": {name: _tagged(array) for name, array in state.slots.items()},
         "saved": {name: _pack(snapshot) for name, snapshot in state.saved.items()},
         "before": None if state.before is None else _pack(state.before),
@@ -135,10 +135,11 @@ def _pack(state: State) -> dict[str, Any]:
 
 
 def _unpack(content: Mapping[str, Any]) -> State:
+    x, bits = content["x"], content["support"].cpu().numpy()
     return State(
         **{name: content[name] for name in PLAIN},
-        x=content["x"],
-        support=content["support"],
+        x=x,
+        support=torch.from_numpy(np.unpackbits(bits, count=len(x)).astype(bool)).to(x.device),
         slots={name: _untagged(*item) for name, item in content["slots"].items()},
         saved={name: _unpack(snapshot) for name, snapshot in content["saved"].items()},
         before=None if content["before"] is None else _unpack(content["before"]),

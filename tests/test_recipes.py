@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import nets.recipe
 import nets.weights
 from nets.catalogue import METHODS, Plan
 from nets.catalogue.plan import configured
-from nets.recipe import SGD, Adam
-from nets.recipes import RECIPES, Published
+from nets.recipe import SGD, Adam, Triangle
+from nets.recipes import FAST, RECIPES, Published
 from nets.weights import Weights
 from sparsopt.errors import InvalidInput
 from tests.networks import MOMENTUM
@@ -127,3 +128,43 @@ def test_recipes_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_pat
     assert main(["methods"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in (*RECIPES, "+small-dense", "wrn-22-2", "transformer-small"))
+
+
+# ---- airbench ------------------------------------------------------------------------------------------------------
+
+
+def test_airbench_has_the_numbers_of_its_source_for_the_mean_loss() -> None:
+    """rate 11.5 per 1,024 summed losses over 1 + 1 / (1 - momentum); decay 0.0153 relative to it; 0.2, 1, 0.07."""
+    paper = RECIPES["airbench"]
+    recipe, scale = paper.recipe, 1024 * (1 + 1 / (1 - 0.85))
+    theirs, decay = 11.5 / scale, 0.0153 * 1024 / scale / (11.5 / scale)  # of the summed loss, as in their code
+    assert recipe.learning_rate == pytest.approx(1024 * theirs)
+    assert recipe.optimiser.weight_decay == pytest.approx(decay / 1024)
+    assert dataclasses.replace(recipe.optimiser, weight_decay=0.0) == SGD(0.85, True, 0.0)
+    total = math.ceil(50_000 // 1024 * paper.epochs)
+    for step, factor in ((0, 0.2), (int(0.23 * total), 1.0), (total, 0.07)):
+        assert recipe.schedule(step / total) == pytest.approx(factor, abs=0.02)
+    assert (recipe.batch, recipe.label_smoothing, paper.epochs) == (1024, 0.2, 9.9)
+
+
+def test_a_triangle_that_starts_and_ends_at_nothing_is_what_it_was() -> None:
+    for progress in (0.0, 0.07, 0.2, 0.33, 0.999):
+        plain = progress / 0.2 if progress < 0.2 else (1 - progress) / (1 - 0.2)
+        assert Triangle(0.2)(progress) == plain
+
+
+def test_airbench_enters_no_table() -> None:
+    """A comparison or a target refuses it by name, whatever its other numbers; no setting and no target has it."""
+    from benchmarks.networks import NetworkCell
+    from benchmarks.recipes import FAMILIES, setting
+    from benchmarks.reproduce import TARGETS
+
+    fast = RECIPES["airbench"]
+    with pytest.raises(InvalidInput, match=r"airbench.*no protocol"):
+        NetworkCell("cifar10", "resnet-20", "imp", 0.9, 0, 10, recipe=fast.recipe)
+    with pytest.raises(InvalidInput, match="no recipe for model 'airbench-94'"):
+        setting("cifar10", fast.model)
+    recipes = [family.recipe for family in FAMILIES.values()]
+    recipes += [recipe for target in TARGETS.values() for _, cell in target.cells([0]) for recipe in (cell.recipe,)]
+    assert not {recipe.name for recipe in recipes} & set(FAST) and {fast.recipe.name} <= set(FAST)
+    assert not {target.model for target in TARGETS.values()} & {fast.model}

@@ -1,0 +1,122 @@
+"""What a run holds: numbers as long as the vector of prunable weights, counted; masks are bits on disk."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from nets import captured, checkpoint
+from nets.catalogue import METHODS, Plan
+from nets.data import Batches
+from nets.gates import Masked, StraightThrough
+from nets.recipe import Recipe
+from nets.training import Network
+from sparsopt.method import run
+from sparsopt.result import Trace
+from sparsopt.state import State
+from tests.networks import ADAM, MOMENTUM, PLAIN, blobs, difference
+
+HIDDEN = 499
+N = 36 * HIDDEN + HIDDEN * 3
+LONG = {"imp": 3, "imp-rewind": 3, "rigl": 2, "acdc": 2, "dpf": 2, "gmp": 2}  # vectors: x, momentum, snapshot
+
+
+def world(recipe: Recipe, **options: Any) -> Network:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 3, bias=False))
+    return Network(model, blobs(), recipe=recipe, **options)
+
+
+def plan_of(network: Network) -> Plan:
+    return Plan(network.layout, N // 2, 8, network.recipe)
+
+
+def storages(tensors: Iterator[torch.Tensor]) -> dict[int, int]:
+    """Address -> bytes of what lies behind long floats; a mask's booleans are no floats."""
+    long = (t for t in tensors if t.is_floating_point() and t.untyped_storage().nbytes() >= 4 * N)
+    return {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in long}
+
+
+def of(state: State) -> Iterator[torch.Tensor]:
+    yield from (state.x, *(a for a in state.slots.values() if isinstance(a, torch.Tensor)))
+    for other in (*state.saved.values(), *(() if state.before is None else (state.before,))):
+        yield from of(other)
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("recipe, more", [(PLAIN, -1), (MOMENTUM, 0), (ADAM, 1)], ids=["plain", "momentum", "adam"])
+def test_a_state_holds_at_most_four_vectors(name: str, recipe: Recipe, more: int) -> None:
+    """In every state in which the run could be saved: weights, optimiser, and what it rewinds to."""
+    network = world(recipe, chunk=3)
+    counts: list[int] = []
+    method = METHODS[name](plan_of(network))
+    run(method, network, network.start(0), save=lambda state, _: counts.append(len(storages(of(state)))))
+    assert max(counts) == LONG[name] + more <= 4 and len(counts) > 5
+
+
+def living() -> dict[int, int]:
+    return storages(o for o in gc.get_objects() if type(o) in (torch.Tensor, nn.Parameter))
+
+
+@pytest.mark.parametrize(
+    "name, engine", [*((name, "dense") for name in LONG), ("gmp", "captured"), ("dpf", "captured")]
+)
+def test_the_engine_holds_four_vectors(name: str, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, gradient, momentum, mask, beside the state that is trained; in DPF the module sees a fifth."""
+    counts: list[int] = []
+    states: set[int] = set()
+    enter = Masked.enter if name != "dpf" else StraightThrough.enter
+
+    class Counting(Batches):
+        def rows(self, step: int) -> Any:
+            if step % 8 == 5:
+                counts.append(len(set(living()) - others - states))
+            return super().rows(step)
+
+    def entered(gate: Any, state: State) -> State:
+        new = enter(gate, state)
+        states.update(storages(of(state)), storages(of(new)))
+        return new
+
+    gc.collect()
+    others = set(living())  # of other tests
+    network = world(MOMENTUM, batches=Counting, engine=engine)
+    start = network.start(0)
+    others |= set(living())  # the module that was given, and the start
+    monkeypatch.setattr(StraightThrough if name == "dpf" else Masked, "enter", entered)
+    run(METHODS[name](plan_of(network)), network, start)
+    assert 3 <= max(counts) <= (5 if name == "dpf" else 4)
+
+
+def test_a_recording_adds_nothing_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copies with which it is tried out are gone when it is used."""
+    seen: list[int] = []
+
+    def record(body: Any, device: Any) -> Any:
+        def replay() -> None:
+            seen.append(len(set(living()) - others))
+            body()
+
+        return replay
+
+    monkeypatch.setitem(captured.RECORDERS, "cpu", record)
+    gc.collect()
+    others = set(living())
+    network = world(MOMENTUM, engine="captured")
+    run(METHODS["gmp"](plan_of(network)), network, network.start(0))
+    assert max(seen[2:]) < max(seen[:2])
+
+
+def test_a_mask_is_bits_on_disk(tmp_path: Path) -> None:
+    """A checkpoint is x and momentum as floats, the support as bits, some kilobytes of names; and it comes back."""
+    network = world(MOMENTUM)
+    state = run(METHODS["gmp"](plan_of(network)), network, network.start(0)).state
+    path, rest = tmp_path / "checkpoint.pt", state.slots["rest"].nbytes
+    checkpoint.save(path, checkpoint.Saved(state, Trace()))
+    assert 2 * 4 * N + N // 8 < path.stat().st_size < 2 * (4 * N + rest) + N // 8 + 6_000 < (2 * 4 + 1) * N
+    assert difference(checkpoint.load(path).state, state) == ""
