@@ -27,8 +27,8 @@ __all__ = ["Auto"]
 class Auto:
     """A portfolio that stops where the answer is clear, and otherwise tries several starts and larger moves.
 
-    effort  0: a good local optimum quickly; 1: further starts, oscillation and exchanges of two; from 2 on also
-            iterated local search (logistic: from 1 on), the more the longer
+    effort  0: a good local optimum quickly; 1: further starts, oscillation, exchanges of two, and a walk on from there
+            (tabu search; logistic: iterated local search); more: the more of that walk, the longer
     """
 
     effort: int = 1

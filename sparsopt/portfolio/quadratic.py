@@ -4,10 +4,11 @@ A. Screen the coordinates of largest gain at 0, select forward on their small Gr
    the residual still asks for, and again, until nothing new qualifies.
 B. If every member is worth clearly more than every outsider (correlation taken into account), that is the answer.
 C. Swaps over all coordinates, to exact one-swap optimality. Where the members stand out and data are plenty, stop.
-D. A second start by orthogonal matching pursuit over all coordinates; the better one stays.
+D. A second start by orthogonal matching pursuit over all coordinates; the better one stays. Where the data still ask
+   for more than noise does and the unrestricted minimiser is unique, that, pruned, is a third.
 E. Until nothing improves: oscillate (forward far past k, backward to k) and try pairs, on a screened Gram; swaps.
-F. `effort` times in a row without improvement (100 times that, and from effort 1 on, where n < 2 k log p): drop one to
-   three members at random, refill at random by gain, swaps.
+F. Where samples are few (n < 2 k log p), or effort > 1: tabu search (Glover 1989). One or two members leave, the
+   cheapest first, and the best come in, better or not; who came may not leave at once, nor who left come back.
 
 No single start survives the hard instances; each stage is there for one that the others miss. Where p is so large that
 k rows of its Hessian would be more than `WIDE` numbers, C to F see the `POOL` coordinates that ask most.
@@ -20,14 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.portfolio.swept import BLOCK, Indices, Swept
-from sparsopt.portfolio.tableau import Matrix, Vector
+from sparsopt.portfolio.swept import BLOCK, Indices, Swept, inverse
+from sparsopt.portfolio.tableau import REBUILD, Matrix, Vector
 
 ALL = 250  # problems up to this size are one tableau
 SMALL = 200  # up to this size no answer is taken for clear: decoys are clearly worth more than what fits exactly
-RESTARTS = 100  # failures that end the iterated search where samples are few, times effort
+MOVES, WORK = 2000, 1.6e8  # of tabu search, times effort: at most so many; at most so many numbers that they touch
+STAY, AWAY = (1, 4), (3, 15)  # moves for which who came stays, and who left stays away
 WIDE = 1 << 22
 POOL = 4096
+ORDER = 2.0  # times what noise asks for is more than noise
+MANY = 3000  # coordinates up to which the whole Hessian is inverted, where the minimiser is unique and much is left
 PAIRS = 8  # pairs that are tried
 
 
@@ -44,14 +48,11 @@ class Search:
         self.random = np.random.default_rng([seed, 1])
         self.samples = float(getattr(problem, "samples", math.inf))
         self.rows: Any = Rows(problem, k)
+        self.explained = False
+        few = self.samples < 2 * k * math.log(max(self.p, 2))  # then the other stages give out
+        self.moves = min(int(WORK / (self.p * (k + 10))), MOVES) * effort if few or effort > 1 else 0
 
     # ---- pieces ----------------------------------------------------------------------------------------------------
-
-    @property
-    def patience(self) -> int:
-        """Failures in a row that end the iterated search: many where samples are few and other stages give out."""
-        few = self.samples < 2 * self.k * math.log(max(self.p, 2))
-        return self.effort * (RESTARTS if few else self.effort > 1)
 
     def usable(self, score: Vector) -> Vector:
         return np.divide(score, 2 * self.h, out=np.zeros(self.p), where=self.h > 0)
@@ -102,13 +103,23 @@ class Search:
         else:
             return S, False
         ratio, need = t.contrast(highest)
-        return S, ratio >= need and self.p > SMALL
+        self.explained = self.noise(float(t.entries().sum()) + (0.0 if size == self.p else float(asks.sum())), t.value)
+        return S, ratio >= need and self.p > SMALL and self.explained
+
+    def noise(self, gains: float, value: float) -> bool:
+        """Whether what is left of the data asks for the coordinates no more than noise does.
+
+        Noise of variance v leaves f = v / 2, and asks each coordinate for v / (2 n) on average. Decoys leave an orderly
+        rest, although each of them is worth much more than any outsider.
+        """
+        left = float(self.problem.value(self.problem.start(0).x)) + value
+        return not math.isfinite(self.samples) or self.samples * gains <= ORDER * self.p * left
 
     # ---- C, D: over all coordinates --------------------------------------------------------------------------------
 
     def stands_out(self, t: Swept) -> bool:
         """Whether the members stand out clearly enough, data being plenty, for no other stage to be worth its time."""
-        if self.p <= SMALL or self.samples < 4 * self.k * math.log(self.p):
+        if self.p <= SMALL or self.samples < 4 * self.k * math.log(self.p) or not self.explained:
             return False
         ratio, need = t.contrast()
         return ratio >= max(1.25, 0.4 * need)
@@ -119,6 +130,16 @@ class Search:
         t.forward(self.k)
         t.polish(self.tolerance)
         return t
+
+    def pruned(self) -> Swept:
+        """Stage D, too: the unrestricted minimiser, without what it needs least, and swaps."""
+        whole = inverse(np.asarray(self.problem.hessian_block(np.arange(self.p)), dtype=float))
+        own = np.diagonal(whole)
+        exits = np.divide((whole @ self.c) ** 2, own, out=np.zeros(self.p), where=own > 0)
+        C = largest(exits, min(self.p, 4 * self.k + 50))
+        t = self.tableau(C, np.arange(C.size))
+        t.eliminated(self.k)
+        return self.everywhere(C[t.S])
 
     # ---- E, F: further from here -----------------------------------------------------------------------------------
 
@@ -201,23 +222,27 @@ class Search:
         _, first = np.unique(table[:, 1:], axis=0, return_index=True)
         return table[np.sort(first)[:PAIRS], 1:].astype(np.intp)
 
-    def perturbed(self, t: Swept) -> Swept:
-        """Stage F: iterated local search on the surroundings."""
-        C, best = self.surroundings(t)
-        failures = 0
-        while failures < self.patience:
-            near = best.copy()
-            gone = self.random.permutation(best.S)[: int(self.random.integers(1, 4))]
-            for j in gone:
-                near.leave(int(np.flatnonzero(j == near.S)[0]))
-            for _ in gone:
-                gains = near.entries()
-                gains[gone] = 0.0
-                near.enter(int((gains * self.random.exponential(size=near.m)).argmax()))
-            near.polish(self.tolerance)
-            better = near.value < best.value - self.tolerance
-            best, failures = (near, 0) if better else (best, failures + 1)
-        return self.everywhere(C[best.S]) if best.value < t.value - self.tolerance else t
+    def walked(self, t: Swept) -> Swept:
+        """Stage F: tabu search over all coordinates until the moves are spent; the best support on the way."""
+        best, now, step = t, t.copy(), 0
+        held, barred = np.zeros(self.p, dtype=np.intp), np.zeros(self.p, dtype=np.intp)  # until which step
+        while self.moves > 0:
+            self.moves, step = self.moves - 1, step + 1
+            for _ in range(min(int(self.random.integers(1, 3)), self.k)):
+                s = int(np.where(held[now.S] > step, np.inf, now.exits()).argmin())
+                barred[now.S[s]] = step + int(self.random.integers(*AWAY))
+                now.leave(s)
+            while now.size < self.k:
+                j = int(np.where(barred > step, 0.0, now.entries()).argmax())
+                if not now.d[j] > now.floor[j]:
+                    return self.everywhere(best.S)  # nothing that is allowed can come in
+                held[j] = step + int(self.random.integers(*STAY))
+                now.enter(j)
+            if now.sweeps > REBUILD:
+                now.to(now.S.copy())
+            if now.value < best.value - self.tolerance:
+                best = now.copy()
+        return t if best is t else self.everywhere(best.S)
 
     def everywhere(self, S: Indices) -> Swept:
         """Stage C: swaps over all coordinates until none pays."""
@@ -245,11 +270,14 @@ class Search:
         if self.p > ALL:  # else A has begun there
             other = self.pursued()
             t = other if other.value < t.value - self.tolerance else t
+        if not self.explained and self.p <= min(self.samples, MANY):
+            other = self.pruned()
+            t = other if other.value < t.value - self.tolerance else t
         while True:
             before = t
             t = self.further(t)
-            if self.patience and t.value >= before.value - self.tolerance:
-                t = self.perturbed(t)
+            if self.moves and t.value >= before.value - self.tolerance:
+                t = self.walked(t)
             if t.value >= before.value - self.tolerance:
                 return t
 
