@@ -10,6 +10,7 @@ are in its own order of memory; what changes of order cost is in the step, with 
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 from benchmarks import cells, environment
 from sparsopt.errors import MissingCapability
 
+STEPS = 3  # of a network at a time
 DENSITIES = (0.2, 0.1, 0.05, 0.02)
 
 
@@ -83,7 +85,7 @@ def layer(shape: Shape, density: float, batch: int, rounds: int) -> Pair:
     import torch
     from torch import nn
 
-    from nets.sparse.convolution import SparseConvolution, images
+    from nets.sparse.convolution import Pool, SparseConvolution, images
 
     size, generator = shape.kernel, torch.Generator().manual_seed(0)
     conv = nn.Conv2d(shape.inputs, shape.outputs, size, shape.stride, size // 2, bias=False)
@@ -91,18 +93,18 @@ def layer(shape: Shape, density: float, batch: int, rounds: int) -> Pair:
     conv.weight.data *= mask
     x = images(torch.randn(shape.inputs, shape.side, shape.side, batch, generator=generator))
     last = torch.channels_last
-    usual, dense = x.contiguous(memory_format=last), conv.to(memory_format=last)
-    works = _work(SparseConvolution(conv, mask.numpy()), x), _work(dense, usual)
+    usual, dense = x.contiguous(memory_format=last), copy.deepcopy(conv).to(memory_format=last)
+    works = _work(SparseConvolution(conv, mask.numpy(), Pool()), conv.weight, x), _work(dense, dense.weight, usual)
     sparse, reference = taking_turns(works, rounds)
     return Pair(str(shape), density, reference, sparse)
 
 
-def _work(convolve: Any, x: Any) -> Callable[[], Any]:
+def _work(convolve: Any, weight: Any, x: Any) -> Callable[[], Any]:
     import torch
 
     inputs = x.detach().requires_grad_()
-    d = torch.ones_like(convolve(inputs))
-    return lambda: convolve(inputs).backward(d)
+    d, wanted = torch.ones_like(convolve(inputs)), (inputs, weight)
+    return lambda: torch.autograd.grad(convolve(inputs), wanted, d)
 
 
 def whole(name: str, batch: int, rounds: int, densities: tuple[float, ...]) -> Iterator[Pair]:
@@ -126,8 +128,9 @@ def whole(name: str, batch: int, rounds: int, densities: tuple[float, ...]) -> I
     start = worlds[0][0].start(0)
     for density in densities:
         state = Masked().enter(start.but(support=sp.uniform((0,), start.x) < density))
-        works = [lambda w=w, r=r, s=state: w.train(s, r, Masked(), 1, 1) for w, r in worlds]
-        yield Pair(name, density, *taking_turns(works, rounds))
+        works = [lambda w=w, r=r, s=state: w.train(s, r, Masked(), STEPS, STEPS) for w, r in worlds]
+        dense, sparse = (each / STEPS for each in taking_turns(works, rounds))
+        yield Pair(name, density, dense, sparse)
 
 
 def taking_turns(works: Any, rounds: int) -> list[float]:

@@ -7,7 +7,9 @@ keeps it, and a layer that is left dense only pays for a copy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import weakref
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,22 @@ def _flat(x: Tensor) -> Array:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Memory for activations that is used again: fresh pages from the system cost more than what is done there."""
+
+    free: dict[int, list[Array]] = field(default_factory=dict)
+
+    def empty(self, *shape: int) -> Tensor:
+        """As `torch.empty`. The memory comes back when the last tensor that looks at it is gone."""
+        size = math.prod(shape)
+        known = self.free.setdefault(size, [])
+        memory = known.pop() if known else np.empty(size, np.float32)
+        lease = memory[:]
+        weakref.finalize(lease, known.append, memory).atexit = False
+        return torch.from_numpy(lease).view(shape)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A mask on images of one size: taps both ways, for `kept` weights at the places `where` of the weight tensor."""
 
@@ -71,15 +89,15 @@ class Plan:
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan, pool: Pool) -> Tensor:
         from nets.sparse.planes import gather
 
         x, values = planes(x), weight.detach().reshape(-1)[plan.where].numpy()
-        y = x.new_empty((len(weight), *plan.outputs, x.shape[3]))
+        y = pool.empty(len(weight), *plan.outputs, x.shape[3])
         start = np.zeros(128 * len(weight), np.float32) if bias is None else np.repeat(_flat(bias), 128)
         gather(_flat(x), _flat(y), values, start, plan.onward, x.shape[3])
         ctx.save_for_backward(x)
-        ctx.rest = values, plan, weight.shape
+        ctx.rest = values, plan, weight.shape, pool
         return images(y)
 
     @staticmethod
@@ -87,11 +105,11 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, d: Tensor) -> Any:  # type: ignore[override]
         from nets.sparse.planes import dots, gather
 
-        (x,), (values, plan, shape) = ctx.saved_tensors, ctx.rest
+        (x,), (values, plan, shape, pool) = ctx.saved_tensors, ctx.rest
         d, N = planes(d), x.shape[3]
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
-            slopes = torch.empty_like(x)
+            slopes = pool.empty(*x.shape)
             gather(_flat(d), _flat(slopes), values, np.zeros(128 * len(x), np.float32), plan.back, N)
             of_x = images(slopes)
         if ctx.needs_input_grad[1]:
@@ -101,19 +119,20 @@ class _Convolution(torch.autograd.Function):
             of_weight.view(-1)[plan.where] = torch.from_numpy(sums.sum(1))
         if ctx.needs_input_grad[2]:
             of_bias = d.flatten(1).sum(1)
-        return of_x, of_weight, of_bias, None
+        return of_x, of_weight, of_bias, None, None
 
 
 class _BatchNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Any:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, pool: Pool) -> Any:
         from nets.sparse.planes import normalise
 
         x, weight = planes(x), weight.detach()
-        y, found = torch.empty_like(x), x.new_empty((3, len(x)))
+        y, found = pool.empty(*x.shape), x.new_empty((3, len(x)))
         rows = x.flatten(1).numpy(), y.flatten(1).numpy()
         normalise(*rows, weight.numpy(), bias.detach().numpy(), epsilon, *found.numpy())
         ctx.save_for_backward(x, weight, found)
+        ctx.pool = pool
         mean, variance, _ = found
         ctx.mark_non_differentiable(mean, variance)
         return images(y), mean, variance
@@ -124,17 +143,17 @@ class _BatchNorm(torch.autograd.Function):
         from nets.sparse.planes import normalise_backward
 
         x, weight, (mean, _, scale) = ctx.saved_tensors
-        slopes, of_both = torch.empty_like(x), x.new_empty((2, len(x)))
+        slopes, of_both = ctx.pool.empty(*x.shape), x.new_empty((2, len(x)))
         rows = (a.flatten(1).numpy() for a in (x, planes(d), slopes))
         normalise_backward(*rows, weight.numpy(), mean.numpy(), scale.numpy(), *of_both.numpy())
-        return images(slopes), *of_both, None
+        return images(slopes), *of_both, None, None
 
 
 class SparseConvolution:
     """The forward pass of a convolution whose weight has a fixed mask; plans are made for each size of image."""
 
-    def __init__(self, layer: nn.Conv2d, mask: NDArray[np.bool_]) -> None:
-        self.layer, self.mask, self.plans = layer, mask, dict[Size, Plan]()
+    def __init__(self, layer: nn.Conv2d, mask: NDArray[np.bool_], pool: Pool) -> None:
+        self.layer, self.mask, self.pool, self.plans = layer, mask, pool, dict[Size, Plan]()
         self.geometry = Geometry(layer.stride, layer.padding, layer.dilation)  # type: ignore[arg-type]
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -144,7 +163,8 @@ class SparseConvolution:
             return nn.Conv2d.forward(self.layer, x)
         if size not in self.plans:
             self.plans[size] = Plan.of(self.mask, size, self.geometry)
-        return _Convolution.apply(x, self.layer.weight, self.layer.bias, self.plans[size])  # type: ignore[return-value]
+        plan = self.plans[size]
+        return _Convolution.apply(x, self.layer.weight, self.layer.bias, plan, self.pool)  # type: ignore[return-value]
 
     def _fits(self, size: Size) -> bool:
         return min(self.geometry.outputs(size, self.mask.shape[2:])) >= 1  # type: ignore[arg-type]
@@ -153,14 +173,14 @@ class SparseConvolution:
 class BatchNorm:
     """The forward pass of batch norm in training, where images are innermost; elsewhere the layer's own."""
 
-    def __init__(self, layer: nn.BatchNorm2d) -> None:
-        self.layer = layer
+    def __init__(self, layer: nn.BatchNorm2d, pool: Pool) -> None:
+        self.layer, self.pool = layer, pool
 
     def __call__(self, x: Tensor) -> Tensor:
         layer = self.layer
         if not layer.training or layer.weight is None or not innermost(x):
             return nn.BatchNorm2d.forward(layer, x)
-        y, mean, variance = _BatchNorm.apply(x, layer.weight, layer.bias, layer.eps)  # type: ignore[misc]
+        y, mean, variance = _BatchNorm.apply(x, layer.weight, layer.bias, layer.eps, self.pool)  # type: ignore[misc]
         self._remember(mean, variance, x.numel() // len(mean))
         return y
 

@@ -20,7 +20,7 @@ from torch import nn
 from nets.engine import Engine
 from nets.gates import Gate
 from nets.recipe import Recipe
-from nets.sparse.convolution import BatchNorm, SparseConvolution, eligible
+from nets.sparse.convolution import BatchNorm, Pool, SparseConvolution, eligible
 from sparsopt.state import State
 
 COPIES = 50  # weights an output for the price of which a dense layer's inputs and outputs change their order in memory
@@ -44,7 +44,7 @@ class ConvolutionalEngine:
     """
 
     def __init__(self, dense: Engine, below: float = 1.0) -> None:
-        self.dense, self.below = dense, below
+        self.dense, self.below, self.pool = dense, below, Pool()
         self.known: dict[nn.Module, SparseConvolution] = {}  # plans stay as long as masks do
 
     def train(self, state: State, recipe: Recipe, gate: Gate, batches: Any, steps: int, total: int) -> State:
@@ -67,16 +67,17 @@ class ConvolutionalEngine:
         finally:
             for layer in changed:
                 del layer.forward
+            self.pool.free.clear()
 
     def _forward(self, layer: nn.Module, masks: dict[int, NDArray[np.bool_]]) -> Any:
         """Another forward pass for a layer that is to have one."""
         if type(layer) is nn.BatchNorm2d and "forward" not in vars(layer):
-            return BatchNorm(layer)
+            return BatchNorm(layer, self.pool)
         if not isinstance(layer, nn.Conv2d) or not eligible(layer):
             return None
         mask = masks.get(id(layer.weight))
         if mask is None or not worthwhile(mask, self.below):
             return None
         if layer not in self.known or not np.array_equal(self.known[layer].mask, mask):
-            self.known[layer] = SparseConvolution(layer, mask)
+            self.known[layer] = SparseConvolution(layer, mask, self.pool)
         return self.known[layer]
