@@ -5,12 +5,13 @@
     python -m sparsopt fit genes.npz --k 10 --out results/genes
     python -m sparsopt methods
     python -m sparsopt verify --instances 1000 --seed 1
+    python -m sparsopt hard --seeds 20 --large
     python -m sparsopt subset-sum --help
 
 CSV and Parquet files have a header or names; an NPZ file holds the matrix X (or the parts of a sparse one), the target
 under its name, and, if the columns have any, their `names`; a LIBSVM file has its target first in each line. With
 --out, fit.json and path.svg say what happens for k = 0, 1, ... Bad input ends with one line on the error stream and
-exit code 2; `verify` exits with 1 if a theorem was violated.
+exit code 2; `verify` and `hard` exit with 1 if something proved did not hold.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sparsopt", description="Sparse-constrained optimisation.")
-    commands = parser.add_subparsers(required=True, metavar="fit | methods | verify | subset-sum")
+    commands = parser.add_subparsers(required=True, metavar="fit | methods | verify | hard | subset-sum")
     fit = commands.add_parser("fit", help="the best model with at most k non-zero coefficients, for a table in a file")
     fit.add_argument("file", type=Path, help=".csv, .parquet, .npz, .libsvm or .svm")
     fit.add_argument("--target", metavar="NAME", help="the column, or array of an NPZ file, to explain")
@@ -57,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--instances", default=200, type=int, help="of each theorem (default: 200, some 10 seconds)")
     verify.add_argument("--seed", default=0, type=int)
     verify.set_defaults(command=_verify)
+    hard = commands.add_parser("hard", help="which methods find the answer of the published worst cases")
+    hard.add_argument("--seeds", default=20, type=int, help="orders and signs of the columns (default: 20)")
+    hard.add_argument("--large", action="store_true", help="also thousands of columns, for a few methods: minutes")
+    hard.set_defaults(command=_hard)
     commands.add_parser("subset-sum", help="solvers and theorem checks for random subset sums", add_help=False)
     return parser
 
@@ -94,6 +99,16 @@ def _verify(options: argparse.Namespace) -> int:
     rows = verify(options.instances, options.seed)
     print(table(rows))
     return 1 if any(row.violations for row in rows) else 0
+
+
+def _hard(options: argparse.Namespace) -> int:
+    from sparsopt.recovery import FAST, LARGE, recovery, table
+
+    if options.seeds < 1:
+        raise InvalidInput("hard: --seeds must be at least 1")
+    rows = recovery(options.seeds) | (recovery(options.seeds, LARGE, FAST) if options.large else {})
+    print(table(rows))
+    return 0 if all(cell.agrees for row in rows.values() for cell in row.values()) else 1
 
 
 def _subset_sum(words: list[str]) -> int:

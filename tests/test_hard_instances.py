@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsopt import catalogue, hard_instances
+from sparsopt import catalogue, hard_instances, recovery
+from sparsopt.__main__ import main
 from sparsopt.certificates import Certificates
 from sparsopt.errors import InvalidInput
 from sparsopt.exact import enumerate_supports
@@ -19,6 +20,7 @@ from sparsopt.hard_instances import INSTANCES, HardInstance, decoy_value
 from sparsopt.method import Method, run
 from sparsopt.moves import Gradient
 from sparsopt.portfolio.quadratic import Search
+from tests.conftest import PROFILE
 
 SEEDS = st.integers(0, 10**6)
 
@@ -149,7 +151,8 @@ def test_sharp_has_the_isometry_constant_it_says(size: int, epsilon: float, seed
 
 
 def test_examples() -> None:
-    assert doctest.testmod(hard_instances, extraglobs={"np": np}).failed == 0
+    for module in (hard_instances, recovery):
+        assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
 
 
 @pytest.mark.parametrize(
@@ -168,3 +171,37 @@ def test_examples() -> None:
 def test_impossible_sizes_are_refused(make: Any, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         make()
+
+
+# ---- the table of who finds the answer -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", recovery.CASES)
+def test_counts_agree_with_proofs_and_auto_finds_every_answer(case: str) -> None:
+    seeds = 2 if PROFILE != "nightly" else 20
+    rows = recovery.recovery(seeds, {case: recovery.CASES[case]})
+    assert all(cell.agrees for cell in rows[case].values()), recovery.table(rows)
+    assert rows[case]["auto"].found == seeds
+    if case.startswith("decoys"):
+        assert [cell.found for name, cell in rows[case].items() if name not in ("auto", "oscillation")].count(0) >= 15
+
+
+@pytest.mark.parametrize("case", recovery.LARGE if PROFILE == "nightly" else ["decoys p=506 k=6"])
+def test_many_decoys_do_not_hide_the_answer_from_auto(case: str) -> None:
+    seeds = 2 if PROFILE != "nightly" else 20
+    rows = recovery.recovery(seeds, {case: recovery.LARGE[case]}, ("auto", "omp"))
+    assert rows[case]["auto"].found == seeds and rows[case]["omp"].found == 0
+
+
+def test_a_count_against_a_proof_is_wrong_and_said() -> None:
+    cells = {"a": recovery.Cell(1, 2, False), "b": recovery.Cell(2, 2, True), "c": recovery.Cell(1, 2, None)}
+    assert [cell.agrees for cell in cells.values()] == [False, True, True]
+    shown = recovery.table({"case": cells})
+    assert "| a | 1- WRONG |" in shown and "| b | 2+ |" in shown and "| c | 1 |" in shown
+
+
+def test_the_hard_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery.recovery, "__defaults__", (1, {"sharp": recovery.CASES["sharp p=5 k=4"]}, ("omp",)))
+    assert main(["hard", "--seeds", "1"]) == 0
+    assert "| omp | 0- |" in capsys.readouterr().out
+    assert main(["hard", "--seeds", "0"]) == 2
