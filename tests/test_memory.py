@@ -59,8 +59,12 @@ def test_a_state_holds_at_most_four_vectors(name: str, recipe: Recipe, more: int
     assert max(counts) == LONG[name] + more <= 4 and len(counts) > 5
 
 
+def tensors() -> list[torch.Tensor]:
+    return [o for o in gc.get_objects() if type(o) in (torch.Tensor, nn.Parameter)]
+
+
 def living() -> dict[int, int]:
-    return storages(o for o in gc.get_objects() if type(o) in (torch.Tensor, nn.Parameter))
+    return storages(iter(tensors()))
 
 
 @pytest.mark.parametrize(
@@ -81,13 +85,14 @@ def test_the_engine_holds_four_vectors(name: str, engine: str, monkeypatch: pyte
     def entered(gate: Any, state: State) -> State:
         new = enter(gate, state)
         states.update(storages(of(state)), storages(of(new)))
+        held.append((state, new))
         return new
 
-    gc.collect()
-    others = set(living())  # of other tests
     network = world(MOMENTUM, batches=Counting, engine=engine)
     start = network.start(0)
-    others |= set(living())  # the module that was given, and the start
+    gc.collect()
+    held: list[Any] = [tensors()]  # what is held is not freed, so that no address comes back as something else
+    others = set(living())  # those of other tests, the module that was given, the start
     monkeypatch.setattr(StraightThrough if name == "dpf" else Masked, "enter", entered)
     run(METHODS[name](plan_of(network)), network, start)
     assert 3 <= max(counts) <= (5 if name == "dpf" else 4)
@@ -105,11 +110,11 @@ def test_a_recording_adds_nothing_that_stays(monkeypatch: pytest.MonkeyPatch) ->
         return replay
 
     monkeypatch.setitem(captured.RECORDERS, "cpu", record)
-    gc.collect()
-    others = set(living())
     network = world(MOMENTUM, engine="captured")
+    gc.collect()
+    others, held = set(living()), tensors()
     run(METHODS["gmp"](plan_of(network)), network, network.start(0))
-    assert max(seen[2:]) < max(seen[:2])
+    assert max(seen[2:]) < max(seen[:2]) and held
 
 
 def test_a_mask_is_bits_on_disk(tmp_path: Path) -> None:
