@@ -4,6 +4,7 @@
     python -m benchmarks speed --quick             # the same on a fiftieth of the data: does it run?
     python -m benchmarks speed --all-levels        # no level of the loop by sample is inferred
     python -m benchmarks speed --convolutions      # instead: sparse convolutions on the CPU, a minute and a half
+    python -m benchmarks speed --scaling           # instead: what grows with weights, steps and cells, a minute
     python -m benchmarks speed --device cuda       # instead: residual networks on a GPU, less than eight minutes
 
 Every table is one process and one thread, unless it says otherwise. The comparison of whole runs is iterative magnitude
@@ -31,6 +32,8 @@ class Speed:
     """Time every level of the loop by sample too, which takes minutes."""
     convolutions: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Measure sparse convolutions instead: the layers of ResNet-20, and its training step."""
+    scaling: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Measure what grows with weights, steps and cells instead, and how fast."""
     seeds: int = 8
     """Runs at once."""
     jobs: int = 0
@@ -49,6 +52,8 @@ def main(config: Speed) -> int:
         return on_device(config)
     if config.convolutions:
         return of_convolutions(config)
+    if config.scaling:
+        return of_scaling(config)
     import torch
 
     from benchmarks.speed import imp, pipeline, replicas, report, steps
@@ -77,6 +82,14 @@ def of_convolutions(config: Speed) -> int:
     from benchmarks.speed import convolutions
 
     convolutions.report(config.quick, config.out)
+    return 0
+
+
+def of_scaling(config: Speed) -> int:
+    """Costs by size, with slopes."""
+    from benchmarks.speed import scaling
+
+    scaling.report(config.quick, config.out)
     return 0
 
 
