@@ -93,7 +93,8 @@ def layer(shape: Shape, density: float, batch: int, rounds: int) -> Pair:
     conv.weight.data *= mask
     x = images(torch.randn(shape.inputs, shape.side, shape.side, batch, generator=generator))
     last = torch.channels_last
-    usual, dense = x.contiguous(memory_format=last), copy.deepcopy(conv).to(memory_format=last)
+    usual, dense = x.contiguous(memory_format=last), copy.deepcopy(conv)
+    dense.weight.data = dense.weight.data.contiguous(memory_format=last)
     works = _work(SparseConvolution(conv, mask.numpy(), Pool()), conv.weight, x), _work(dense, dense.weight, usual)
     sparse, reference = taking_turns(works, rounds)
     return Pair(str(shape), density, reference, sparse)

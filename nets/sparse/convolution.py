@@ -130,7 +130,7 @@ class _BatchNorm(torch.autograd.Function):
         x, weight = planes(x), weight.detach()
         y, found = pool.empty(*x.shape), x.new_empty((3, len(x)))
         rows = x.flatten(1).numpy(), y.flatten(1).numpy()
-        normalise(*rows, weight.numpy(), bias.detach().numpy(), epsilon, *found.numpy())
+        normalise(*rows, weight.numpy(), bias.detach().numpy(), epsilon, found.numpy())
         ctx.save_for_backward(x, weight, found)
         ctx.pool = pool
         mean, variance, _ = found

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba.extending
 from llvmlite import ir
 from numba import types
 from numba.core.datamodel import models
-from numba.extending import intrinsic, register_model
 
+intrinsic: Any = numba.extending.intrinsic  # what it decorates takes one argument less than is written
 FUSED = ("contract",)  # multiply-adds round once
 
 
@@ -31,7 +32,7 @@ class Lanes(types.Type):
         super().__init__(name=f"Lanes({width})")
 
 
-@register_model(Lanes)
+@numba.extending.register_model(Lanes)
 class LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Lanes) -> None:
         super().__init__(manager, kind, ir.VectorType(ir.FloatType(), kind.width))

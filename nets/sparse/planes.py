@@ -96,9 +96,12 @@ def dots(x, d, sums, taps, N):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FLAGS)
-def normalise(x, y, weight, bias, epsilon, mean, variance, scale):  # type: ignore[no-untyped-def]
-    """y = weight (x - mean) scale + bias, row by row (C, M), with scale = 1 / sqrt(variance + epsilon)."""
-    C, M = x.shape
+def normalise(x, y, weight, bias, epsilon, found):  # type: ignore[no-untyped-def]
+    """y = weight (x - mean) scale + bias, row by row (C, M), with scale = 1 / sqrt(variance + epsilon).
+
+    found: (3, C), set to mean, variance and scale.
+    """
+    (C, M), (mean, variance, scale) = x.shape, found
     for c in range(C):
         row, out = x[c], y[c]
         total = 0.0
