@@ -48,7 +48,8 @@ class ExplicitEngine(Engine):
                 if layer.bias is not None:
                     _add(layer.bias, slope.sum(0))
                 if layer is not self.layers[0]:
-                    slope = self.product(slope, layer.weight.t(), None).mul_(h > 0)  # type: ignore[operator]
+                    slope = self.product(slope, layer.weight.t(), None)  # type: ignore[operator]
+                    slope = torch.ops.aten.threshold_backward(slope, h, 0)  # 0 where h is
         ranks.average(self.slope)
 
     def predict(self, inputs: Tensor) -> Tensor:
@@ -97,9 +98,9 @@ def product() -> Product:
 def _slope(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     """Gradient of the mean cross-entropy at the outputs (B, classes)."""
     B, classes = outputs.shape
-    slope = outputs.softmax(1).sub_(smoothing / classes)
-    slope[torch.arange(B), targets] -= 1 - smoothing
-    return slope.div_(B)
+    right = outputs.new_full((B, 1), smoothing - 1)
+    slope = outputs.softmax(1).scatter_add_(1, targets.unsqueeze(1), right)
+    return slope.sub_(smoothing / classes).div_(B)
 
 
 def _add(parameter: Tensor | nn.Module, gradient: Tensor) -> None:

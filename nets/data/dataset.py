@@ -175,7 +175,10 @@ class DataSet:
 def normalised(images: Tensor, scaling: tuple[Tensor, Tensor] | None, dtype: torch.dtype) -> Tensor:
     """scale * images + shift in `dtype`."""
     x = images.to(dtype)
-    return x if scaling is None else (x * scaling[0]).add_(scaling[1])
+    if scaling is None:
+        return x
+    x = x * scaling[0] if x is images else x.mul_(scaling[0])
+    return x.add_(scaling[1])
 
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

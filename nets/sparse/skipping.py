@@ -10,7 +10,7 @@ steps. It takes what the sparse engine takes, if batches are rows of the data se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,7 @@ class SkippingEngine(SparseEngine):
         """(mean loss, accuracy) on some images of the data set."""
         from nets.sparse.skipping_kernels import evaluate
 
-        arrays = x.numpy(), state.slots["rest"].numpy()
-        layers = self._packed(*arrays, arrays, [np.ones(layer.shape, bool) for layer in self.layers])
+        layers = self._packed(x.numpy(), state.slots["rest"].numpy())
         rows = np.full(-(-len(labels) // CHUNK) * CHUNK, -1, np.int64)
         rows[: len(labels)] = np.arange(len(labels))
         inputs, smoothing = NonZeros.of(data, images).arrays(), np.float32(recipe.label_smoothing)
@@ -76,18 +75,20 @@ class SkippingEngine(SparseEngine):
 
     # ---- what kernels work on ---------------------------------------------------------------------------------------
 
-    def _packed(self, x: Array, rest: Array, memory: Any, masks: list[Array]) -> Any:
+    def _packed(self, x: Array, rest: Array, memory: tuple[Array, ...] = (), masks: Sequence[Array] = ()) -> Any:
+        """All layers as kernels take them; without memory and masks, as evaluation does."""
         from nets.sparse.skipping_kernels import Layers
 
-        ones = np.ones_like(x), np.ones_like(rest)
         shapes = np.array(self.padded, np.int64)
         starts = np.concatenate([[0], np.cumsum(shapes.prod(1))])
         outs = np.concatenate([[0], np.cumsum(shapes[:, 1])])
         V, bias = self._pack(x, rest)
-        mom, bias_mom = self._pack(*memory)
-        keep, bias_keep = self._pack(*ones)
-        for block, mask in zip(self._blocks(keep), masks, strict=True):
+        mom, bias_mom = self._pack(*memory) if memory else (V[:0], bias[:0])
+        keep, bias_keep = np.zeros(len(V), np.uint8), np.zeros(len(bias), np.uint8)
+        for block, mask in zip(self._blocks(keep), masks, strict=False):
             block[:] = mask.T
+        for layer, part in zip(self.layers, self._parts(bias_keep), strict=True):
+            part[:] = layer.bias is not None
         return Layers(shapes, starts, outs, V, mom, keep, bias, bias_mom, bias_keep, self.shapes[-1][1])
 
     def _pack(self, x: Array, rest: Array) -> tuple[Array, Array]:
@@ -125,7 +126,7 @@ class SkippingEngine(SparseEngine):
         inputs, samples = self.shapes[0][0], -(-batch // 4) * 4
         units = samples * sum(m for _, m in self.padded)
         others = self.padded[1:]
-        turned = max((max(n * m, n * samples) for n, m in others), default=0)
+        turned = max((n * m for n, m in others), default=0)
         g = max([2 * self.padded[0][1], *(n * m + max(n, m) for n, m in others)])
         entries = Batch(
             np.zeros(batch + 1, np.uint64), np.empty(batch * inputs, np.uint32), np.empty(batch * inputs, np.float32),
@@ -137,5 +138,5 @@ class SkippingEngine(SparseEngine):
 
 def _padded(units: int) -> int:
     """Rows of whole vector registers."""
-    step = 64 if units > 128 else 16
+    step = 64 if units > 48 else 16
     return -(-units // step) * step

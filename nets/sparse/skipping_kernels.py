@@ -18,6 +18,7 @@ import numba
 import numpy as np
 
 from nets.sparse.entries import FLAGS
+from nets.sparse.lanes import fill, load, multiply_add, store
 
 
 class Batch(NamedTuple):
@@ -107,30 +108,38 @@ def accumulate(out, x, place, V, p, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FLAGS)
-def product(A, V, start, out, relu):  # type: ignore[no-untyped-def]
-    """out = A V + start, or relu of it. Rows of A and V come in fours."""
-    n, m = V.shape
-    for b in range(0, len(A), 4):
-        a0, a1, a2, a3 = A[b], A[b + 1], A[b + 2], A[b + 3]
-        o0, o1, o2, o3 = out[b], out[b + 1], out[b + 2], out[b + 3]
-        for c in range(m):
-            o0[c] = o1[c] = o2[c] = o3[c] = start[c]
-        for j in range(0, n, 4):
-            v0, v1, v2, v3 = V[j], V[j + 1], V[j + 2], V[j + 3]
-            p0, p1, p2, p3 = a0[j], a0[j + 1], a0[j + 2], a0[j + 3]
-            q0, q1, q2, q3 = a1[j], a1[j + 1], a1[j + 2], a1[j + 3]
-            r0, r1, r2, r3 = a2[j], a2[j + 1], a2[j + 2], a2[j + 3]
-            s0, s1, s2, s3 = a3[j], a3[j + 1], a3[j + 2], a3[j + 3]
-            for c in range(m):
-                w0, w1, w2, w3 = v0[c], v1[c], v2[c], v3[c]
-                o0[c] += p0 * w0 + p1 * w1 + p2 * w2 + p3 * w3
-                o1[c] += q0 * w0 + q1 * w1 + q2 * w2 + q3 * w3
-                o2[c] += r0 * w0 + r1 * w1 + r2 * w2 + r3 * w3
-                o3[c] += s0 * w0 + s1 * w1 + s2 * w2 + s3 * w3
-        if relu:
-            for o in (o0, o1, o2, o3):
-                for c in range(m):
-                    o[c] = max(o[c], np.float32(0.0))
+def product(A, row, column, V, start, out, samples, n, m):  # type: ignore[no-untyped-def]
+    """out[b, :] = start + sum over j < n of A[b * row + j * column] V[j, :], for b < samples, which come in fours.
+
+    All are flat; rows of V and out have m numbers, whole vectors of 16. Four rows of out, 64 wide, stay in registers.
+    """
+    c = 0
+    while c < m:
+        wide = m - c >= 64
+        for b in range(0, samples, 4):
+            a = b * row
+            if wide:
+                block(A, a, row, column, V, c, start, out, b * m + c, n, m, fill(64, np.float32(0.0)))
+            else:
+                block(A, a, row, column, V, c, start, out, b * m + c, n, m, fill(16, np.float32(0.0)))
+        c += 64 if wide else 16
+
+
+@numba.njit(**FLAGS)
+def block(A, a, row, column, V, c, start, out, o, n, m, like):  # type: ignore[no-untyped-def]
+    """Four rows of a product, as many columns as `like` has lanes."""
+    s0 = load(like, start, c)
+    s1, s2, s3 = s0, s0, s0
+    for j in range(n):
+        v, at = load(like, V, j * m + c), a + j * column
+        s0 = multiply_add(A[at], v, s0)
+        s1 = multiply_add(A[at + row], v, s1)
+        s2 = multiply_add(A[at + 2 * row], v, s2)
+        s3 = multiply_add(A[at + 3 * row], v, s3)
+    store(s0, out, o)
+    store(s1, out, o + m)
+    store(s2, out, o + 2 * m)
+    store(s3, out, o + 3 * m)
 
 
 @numba.njit(**FLAGS)
@@ -149,10 +158,10 @@ def moved(v, m, keep, g, rate, sgd):  # type: ignore[no-untyped-def]
     """torch.optim.SGD on a row of weights, where it is kept."""
     if sgd.momentum == 0:
         for c in range(len(v)):
-            v[c] -= rate * (g[c] + sgd.decay * v[c]) * keep[c]
+            v[c] -= rate * (g[c] + sgd.decay * v[c]) * np.float32(keep[c])
         return
     for c in range(len(v)):
-        slope = (g[c] + sgd.decay * v[c]) * keep[c]
+        slope = (g[c] + sgd.decay * v[c]) * np.float32(keep[c])
         speed = sgd.momentum * m[c] + slope
         m[c] = speed
         v[c] -= rate * (slope + sgd.momentum * speed if sgd.nesterov else speed)
@@ -182,23 +191,29 @@ def cross_entropy(outputs, targets, classes, smoothing, slopes):  # type: ignore
 
 
 @numba.njit(**FLAGS)
-def part(flat, layers, layer):  # type: ignore[no-untyped-def]
+def flat(numbers, layers, layer):  # type: ignore[no-untyped-def]
+    """The layer's matrix out of all, as it lies in memory."""
+    return numbers[layers.starts[layer] : layers.starts[layer + 1]]
+
+
+@numba.njit(**FLAGS)
+def part(numbers, layers, layer):  # type: ignore[no-untyped-def]
     """The layer's matrix out of all."""
     n, m = layers.shapes[layer]
-    return flat[layers.starts[layer] : layers.starts[layer] + n * m].reshape(n, m)
+    return flat(numbers, layers, layer).reshape(n, m)
 
 
 @numba.njit(**FLAGS)
-def vector(flat, layers, layer):  # type: ignore[no-untyped-def]
+def vector(numbers, layers, layer):  # type: ignore[no-untyped-def]
     """The layer's vector out of all."""
-    return flat[layers.outs[layer] : layers.outs[layer + 1]]
+    return numbers[layers.outs[layer] : layers.outs[layer + 1]]
 
 
 @numba.njit(**FLAGS)
-def units(flat, layers, layer, samples):  # type: ignore[no-untyped-def]
+def units(numbers, layers, layer, samples):  # type: ignore[no-untyped-def]
     """The layer's outputs or slopes, (samples, units), out of all."""
     a, b = layers.outs[layer], layers.outs[layer + 1]
-    return flat[a * samples : b * samples].reshape(samples, b - a)
+    return numbers[a * samples : b * samples].reshape(samples, b - a)
 
 
 @numba.njit(**FLAGS)
@@ -225,8 +240,14 @@ def forward(layers, batch, work, samples):  # type: ignore[no-untyped-def]
             for c in range(len(out)):
                 out[c] = max(out[c], np.float32(0.0))
     for layer in range(1, last + 1):
+        n, m = layers.shapes[layer]
         before, h = h, units(work.h, layers, layer, samples)
-        product(before, part(layers.V, layers, layer), vector(layers.bias, layers, layer), h, layer < last)
+        V, bias = flat(layers.V, layers, layer), vector(layers.bias, layers, layer)
+        product(before.ravel(), n, 1, V, bias, h.ravel(), samples, n, m)
+        if layer < last:
+            for b in range(samples):
+                for c in range(m):
+                    h[b, c] = max(h[b, c], np.float32(0.0))
 
 
 @numba.njit(**FLAGS)
@@ -259,20 +280,16 @@ def other(layers, layer, work, samples, rate, sgd):  # type: ignore[no-untyped-d
     n, m = V.shape
     h, d = units(work.h, layers, layer - 1, samples), units(work.d, layers, layer, samples)
     before = units(work.d, layers, layer - 1, samples)
-    turned = work.turned[: n * m].reshape(m, n)
-    turn(V, turned)
-    nothing = work.g[n * m : n * m + max(n, m)]
+    nothing, g = work.g[n * m : n * m + max(n, m)], work.g[: n * m]
     nothing[:] = 0
-    product(d, turned, nothing[:n], before, False)
+    turn(V, work.turned[: n * m].reshape(m, n))
+    product(d.ravel(), m, 1, work.turned, nothing, before.ravel(), samples, m, n)
     for b in range(samples):
         for c in range(n):
             before[b, c] = before[b, c] if h[b, c] > np.float32(0.0) else np.float32(0.0)
-    turned = work.turned[: n * samples].reshape(n, samples)
-    turn(h, turned)
-    g = work.g[: n * m].reshape(n, m)
-    product(turned, d, nothing[:m], g, False)
+    product(h.ravel(), 1, n, d.ravel(), nothing, g, n, samples, m)
     for j in range(n):
-        moved(V[j], mom[j], keep[j], g[j], rate, sgd)
+        moved(V[j], mom[j], keep[j], g[j * m : (j + 1) * m], rate, sgd)
     for b in range(samples):
         for c in range(m):
             nothing[c] += d[b, c]
