@@ -161,6 +161,12 @@ class Network:
         return self._engine
 
     @property
+    def sparse(self) -> SparseEngine | ConvolutionalEngine:
+        if self._sparse is None:
+            self._sparse = engine_of(self.engine, self.choice.below)
+        return self._sparse
+
+    @property
     def skipping(self) -> SkippingEngine:
         if self._skipping is None:
             self._skipping = SkippingEngine(self.engine)
@@ -182,9 +188,7 @@ class Network:
             return self.engine
         if sp.count(state.support) > self.choice.below * self.layout.n:
             return self.skipping if self.choice.skipping and skips(self.batches_of(state, recipe)) else self.engine
-        if self._sparse is None:
-            self._sparse = engine_of(self.engine, self.choice.below)
-        return self._sparse
+        return self.sparse
 
     def batches_of(self, state: State, recipe: Recipe) -> Any:
         key = (recipe.batch, state.seed if self.data_seed is None else self.data_seed)
@@ -195,7 +199,9 @@ class Network:
     def _evaluate(self, state: State, images: Tensor, labels: Tensor, x: Tensor | None = None) -> tuple[float, float]:
         where = sp.restrict(state.x, state.support) if x is None else x
         if self.choice.skipping:
-            return self.skipping.evaluate(state, where, self.recipe, self.data, images, labels)
+            few = int((where != 0).sum()) <= self.choice.below * self.layout.n
+            engine = self.sparse if few else self.skipping
+            return engine.evaluate(state, where, self.recipe, self.data, images, labels)  # type: ignore[union-attr]
         chunks = self.data.evaluation(images, labels, dtype=self.weights.dtype)
         return self.engine.evaluate(state, where, self.recipe, chunks)
 

@@ -104,6 +104,20 @@ def test_wide_layers_and_empty_rows_and_columns() -> None:
     assert not torch.equal(one.x, two.x) and not two.x[~mask].any()
 
 
+@given(st.integers(0, 99), st.floats(0, 1), st.floats(0, 0.5))
+def test_all_engines_judge_alike(seed: int, density: float, smoothing: float) -> None:
+    """Loss and accuracy of a state, by the dense, the skipping and the sparse engine."""
+    data, recipe = pictures((1, 4, 5), 0.7, seed), dataclasses.replace(HEAVY, label_smoothing=smoothing)
+    names = ("dense", "auto:skipping:-1", "auto:skipping:1")
+    worlds = [Network(perceptron(20, 9, 3, seed=seed), data, recipe=recipe, engine=name) for name in names]
+    state = worlds[0].start(0)
+    state = Masked().enter(state.but(support=sp.uniform((seed, 1), state.x) < density))
+    expected = worlds[0].test(state)
+    assert all(world.test(state) == pytest.approx(expected, rel=1e-5) for world in worlds[1:])
+    x = worlds[0].start(0).x
+    assert all(world.at(state).value(x) == pytest.approx(worlds[0].at(state).value(x), rel=1e-5) for world in worlds)
+
+
 @given(st.integers(0, 99), st.floats(0, 1), st.sampled_from(["uint8", "float32"]))
 def test_entries_are_the_images(seed: int, zeros: float, kind: str) -> None:
     data = pictures((2, 3, 3), zeros, seed, kind)

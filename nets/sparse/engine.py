@@ -22,15 +22,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from nets.data import DataSet
 from nets.engine import MOMENTUM, Engine
 from nets.gates import Gate, Masked
 from nets.recipe import SGD, Recipe
 from nets.sparse.convolutional import ConvolutionalEngine, convolutions
 from nets.sparse.perceptron import linear_layers
 from nets.sparse.rows import Rows
-from nets.sparse.zeros import NonZeros, mostly_zero, rows_of, skips
+from nets.sparse.zeros import NonZeros, in_order, mostly_zero, rows_of, skips
 from nets.weights import Weights
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput, MissingCapability
@@ -39,6 +40,7 @@ from sparsopt.state import Array, State
 BUFFER_OF_SGD = f"{MOMENTUM}momentum_buffer"
 SAMPLED = (0.5, 0.1)  # densities at which `crossing` measures
 STEPS = 5
+CHUNK = 128  # samples evaluated together
 
 
 def available(model: nn.Module, device: torch.device, dtype: torch.dtype) -> str:
@@ -101,7 +103,7 @@ class SparseEngine:
 
     def train(self, state: State, recipe: Recipe, gate: Gate, batches: Any, steps: int, total: int) -> State:
         """As `Engine.train`."""
-        from nets.sparse.kernels import Net, Sgd, step
+        from nets.sparse.kernels import Sgd, step
         from nets.sparse.kernels import steps as known
 
         sgd = recipe.optimiser
@@ -109,14 +111,7 @@ class SparseEngine:
         x, rest = state.x.numpy().copy(), state.slots["rest"].numpy().copy()
         memory = tuple(self._memory(state, part, len(where)) for part, where in (("x", x), ("rest", rest)))
         masks = [layer.mask(state.support.numpy()) for layer in self.layers]
-        where = Rows.of(masks)
-        vals, bias = self._gather(masks, x, rest)
-        mom, bias_mom = self._gather(masks, *memory)
-        has_bias = np.repeat([layer.bias is not None for layer in self.layers], [len(mask) for mask in masks])
-        net = Net(
-            vals, mom, where.cols, where.ptr, bias, bias_mom, has_bias,
-            where.starts, where.places, where.rows, where.first, where.inputs,
-        )  # fmt: skip
+        where, net = self._net(masks, x, rest, memory)
         fixed = np.float32(sgd.momentum), sgd.nesterov, np.float32(sgd.weight_decay), np.float32(recipe.label_smoothing)
         rates = np.array([recipe.rate(state.clock + t, total) for t in range(steps)], np.float32)
         if skips(batches) and mostly_zero(batches.data):
@@ -129,13 +124,39 @@ class SparseEngine:
                 samples = inputs.reshape(len(targets), -1).numpy()
                 work = self._work(where.units, len(targets))
                 step(samples, targets.numpy(), net, Sgd(rates[t], *fixed), *work)
-        self._scatter(masks, vals, bias, x, rest)
+        self._scatter(masks, net.vals, net.bias, x, rest)
         slots = {**state.slots, "rest": torch.from_numpy(rest), f"{MOMENTUM}step": torch.zeros(())}
         if sgd.buffers:
-            self._scatter(masks, mom, bias_mom, *memory)
+            self._scatter(masks, net.mom, net.bias_mom, *memory)
             parts = zip(("x", "rest"), memory, strict=True)
             slots |= {f"{BUFFER_OF_SGD}.{part}": torch.from_numpy(array) for part, array in parts}
         return state.but(x=torch.from_numpy(x), slots=slots, clock=state.clock + steps, cost=state.cost + steps)
+
+    def evaluate(
+        self, state: State, x: Tensor, recipe: Recipe, data: DataSet, images: Tensor, labels: Tensor
+    ) -> tuple[float, float]:
+        """(mean loss, accuracy) on some images of the data set, at the cost of the weights that are not zero."""
+        from nets.sparse.kernels import evaluate
+
+        arrays = x.numpy(), state.slots["rest"].numpy()
+        where, net = self._net([layer.weight(*arrays) != 0 for layer in self.layers], *arrays, arrays)
+        smoothing, entries = np.float32(recipe.label_smoothing), NonZeros.of(data, images).arrays()
+        rows, work = in_order(len(labels), CHUNK), self._work(where.units, CHUNK)
+        loss, right = evaluate(rows, labels.numpy(), entries, net, smoothing, *work)
+        return loss / len(labels), right / len(labels)
+
+    def _net(self, masks: list[Array], x: Array, rest: Array, memory: tuple[Array, ...]) -> tuple[Rows, Any]:
+        """Where the weights are, and copies of them."""
+        from nets.sparse.kernels import Net
+
+        where = Rows.of(masks)
+        vals, bias = self._gather(masks, x, rest)
+        mom, bias_mom = self._gather(masks, *memory)
+        has_bias = np.repeat([layer.bias is not None for layer in self.layers], [len(mask) for mask in masks])
+        return where, Net(
+            vals, mom, where.cols, where.ptr, bias, bias_mom, has_bias,
+            where.starts, where.places, where.rows, where.first, where.inputs,
+        )  # fmt: skip
 
     @staticmethod
     def _memory(state: State, part: str, size: int) -> Array:

@@ -170,6 +170,38 @@ def update(net, r0, r1, units, slopes, sgd):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FLAGS)
+def judged(logits, targets, smoothing):  # type: ignore[no-untyped-def]
+    """(sum of cross-entropies, number of right answers) of the first samples of logits (classes, B)."""
+    C, loss, right = len(logits), 0.0, 0
+    for b in range(len(targets)):
+        best = 0
+        for c in range(1, C):
+            best = c if logits[c, b] > logits[best, b] else best
+        top, y, total, mean = logits[best, b], targets[b], 0.0, 0.0
+        for c in range(C):
+            total += np.exp(logits[c, b] - top)
+            mean += (logits[c, b] - top) / C
+        loss += np.log(total) - (1 - smoothing) * (logits[y, b] - top) - smoothing * mean
+        right += best == y
+    return loss, right
+
+
+@numba.njit(**FLAGS)
+def evaluate(rows, targets, entries, net, smoothing, units, slopes):  # type: ignore[no-untyped-def]
+    """(sum of losses, number of right answers) over rows of `rows` (chunks, B); a number below 0 is no sample."""
+    last, loss, right = len(net.first) - 2, 0.0, 0
+    for t in range(len(rows)):
+        count = np.sum(rows[t] >= 0)
+        spread(rows[t, :count], entries, units)
+        for layer in range(last + 1):
+            r0, r1 = net.first[layer], net.first[layer + 1]
+            forward(net.vals, net.cols, net.ptr, net.bias, net.inputs, r0, r1, units, layer < last)
+        more, correct = judged(units[net.inputs + net.first[last] :], targets[rows[t, :count]], smoothing)
+        loss, right = loss + more, right + correct
+    return loss, right
+
+
+@numba.njit(**FLAGS)
 def descend(targets, net, sgd, units, slopes):  # type: ignore[no-untyped-def]
     """The step, once the inputs are in their units."""
     first, inputs = net.first, net.inputs

@@ -21,11 +21,9 @@ from nets.data import DataSet
 from nets.engine import MOMENTUM, Engine
 from nets.gates import Gate
 from nets.recipe import SGD, Recipe
-from nets.sparse.engine import BUFFER_OF_SGD, SparseEngine
-from nets.sparse.zeros import NonZeros, rows_of
+from nets.sparse.engine import BUFFER_OF_SGD, CHUNK, SparseEngine
+from nets.sparse.zeros import NonZeros, in_order, rows_of
 from sparsopt.state import Array, State
-
-CHUNK = 128  # samples evaluated together
 
 
 class SkippingEngine(SparseEngine):
@@ -67,10 +65,10 @@ class SkippingEngine(SparseEngine):
         from nets.sparse.skipping_kernels import evaluate
 
         layers = self._packed(x.numpy(), state.slots["rest"].numpy())
-        rows = np.full(-(-len(labels) // CHUNK) * CHUNK, -1, np.int64)
-        rows[: len(labels)] = np.arange(len(labels))
         inputs, smoothing = NonZeros.of(data, images).arrays(), np.float32(recipe.label_smoothing)
-        loss, right = evaluate(rows.reshape(-1, CHUNK), labels.numpy(), inputs, layers, *self._room(CHUNK), smoothing)
+        loss, right = evaluate(
+            in_order(len(labels), CHUNK), labels.numpy(), inputs, layers, *self._room(CHUNK), smoothing
+        )
         return loss / len(labels), right / len(labels)
 
     # ---- what kernels work on ---------------------------------------------------------------------------------------

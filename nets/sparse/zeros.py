@@ -83,6 +83,13 @@ def rows_of(batches: Batches, first: int, steps: int) -> Array:
     return rows
 
 
+def in_order(count: int, size: int) -> Array:
+    """(chunks, size) numbers of samples from 0 to count - 1; -1 is none."""
+    rows = np.full(-(-count // size) * size, -1, np.int64)
+    rows[:count] = np.arange(count)
+    return rows.reshape(-1, size)
+
+
 def share_of_zeros(data: DataSet) -> float:
     """Of the numbers of the first training images, how many are zero before they are normalised."""
     return float((data.images[:SAMPLED] == 0).float().mean())
