@@ -288,7 +288,7 @@ class Search:
         asks[S] = np.inf
         pool = largest(asks, min(self.p, max(POOL, 4 * self.k)))
         part = Search(self.problem.restricted(pool).open(), self.k, 0, self.effort)
-        part.random = self.random
+        part.random, part.explained = self.random, self.explained
         return np.sort(pool[part.stages(part.everywhere(np.searchsorted(pool, np.sort(S)))).S])
 
 
