@@ -40,6 +40,11 @@ def counted(method: str, otherwise: Rule) -> Rule:
     return asked_for(find(method)) or otherwise
 
 
+def from_scratch(method: str) -> bool:
+    """Whether a smaller network is trained from fresh weights at the end."""
+    return bool(_parts(method)[1])
+
+
 def _parts(method: str) -> tuple[str, str]:
     """A method and how the network that it leaves is trained from scratch, if it is."""
     if method in SCRATCH:

@@ -103,7 +103,7 @@ def test_layers_that_die() -> None:
 def test_targets_can_run(name: str) -> None:
     """Every claim speaks of arms that exist, every published number too; methods, settings and models are known."""
     import nets
-    from nets import controls
+    from benchmarks import structured
     from nets.catalogue import Plan
     from nets.prune import configured
     from sparsopt.state import Layout
@@ -113,7 +113,7 @@ def test_targets_can_run(name: str) -> None:
         assert target.model in names() or nets.models.build(target.model) is not None
         for arm in target.arms.values():
             plan = Plan(Layout(("a", "b"), ((200, 300), (100, 200))), max(1, round((1 - arm.sparsity) * 80_000)), 400)
-            assert configured(controls.find(arm.method), dict(arm.settings))(plan).stages
+            assert configured(structured.find(arm.method), dict(arm.settings))(plan).stages
     assert set(TARGETS[name].published) <= set(TARGETS[name].arms)
 
 

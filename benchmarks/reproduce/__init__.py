@@ -23,14 +23,14 @@ import tyro
 
 from benchmarks import cells, environment
 from benchmarks.cells import Failure, Store
-from benchmarks.reproduce import cifar, estimate, extrusion, masks, mnist, report
+from benchmarks.reproduce import channels, cifar, estimate, extrusion, masks, mnist, report
 from benchmarks.reproduce.target import Target
 from benchmarks.runner import commands, execute
 from benchmarks.where import Here, Where
 from sparsopt.errors import InvalidInput
 from sparsopt.names import lookup
 
-ROOMS = (mnist, masks, extrusion, cifar)
+ROOMS = (mnist, masks, extrusion, cifar, channels)
 TARGETS: dict[str, Target] = {target.name: target for room in ROOMS for target in room.TARGETS}
 RECORDS = Path(__file__).resolve().parent.parent / "results"
 

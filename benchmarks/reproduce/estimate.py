@@ -37,16 +37,19 @@ def said(seconds: float) -> str:
 
 def steps(cell: NetworkCell) -> int:
     """Training steps that a cell takes in all, if no judge ends it early."""
-    from nets import controls
+    from benchmarks import structured
     from nets.catalogue.plan import Plan, configured, cost, within
 
     data, network = _load(cell.data, cell.part, cell.seed), _network(cell)
     layout = _built(*network).layout
-    entry = configured(controls.find(cell.method), dict(cell.settings))
+    entry = configured(structured.find(cell.method), dict(cell.settings))
     epoch = len(data.labels) // cell.recipe.batch
+    scratch = round(cell.epochs * epoch) if structured.from_scratch(cell.method) else 0
+    if cell.method in structured.SCRATCH:
+        return scratch
     plan = Plan(layout, max(1, round((1 - cell.sparsity) * layout.n)), round(cell.epochs * epoch), cell.recipe)
     budget = cell._budget(data)
-    return cost(entry(plan) if budget is None else within(entry, plan, budget))
+    return scratch + cost(entry(plan) if budget is None else within(entry, plan, budget))
 
 
 Built = tuple[str, str, float, str, Rule]
@@ -61,9 +64,10 @@ def _built(data: str, model: str, width: float, init: str, prunable: Rule, devic
     from nets.training import Network
 
     images = _load(data, "test", 0)
-    return Network(
-        Named(model, images.inputs, images.classes, width, init), images, prunable=prunable, device=device
-    ).open()
+    named = Named(model, images.inputs, images.classes, width, init)
+    look = getattr(prunable, "found", None)  # a rule that must see the module first: channels
+    rule = prunable if look is None else look(named(0), images.inputs)
+    return Network(named, images, prunable=rule, device=device).open()
 
 
 @cache
