@@ -18,13 +18,15 @@ from torch import Tensor, nn
 
 import nets
 from nets.catalogue import METHODS, Plan
+from nets.recipe import SGD
 from nets.structured import ByLayer, Channels, FilterNorms, Filters, Slimming, latency, shrink, trace
 from nets.structured.scratch import BUDGETS, scratch
-from nets.training import Network
+from nets.training import Network, Train
 from nets.weights import Weights
 from sparsopt import support as sp
 from sparsopt.errors import DataError, InvalidInput
-from sparsopt.method import run
+from sparsopt.method import Method, Phase, Stage, run
+from sparsopt.moves import Stay
 from sparsopt.state import Layout, State
 from tests.conftest import scaled
 from tests.networks import CLASSES, MOMENTUM, blobs, difference, module, states
@@ -336,7 +338,7 @@ def test_norms_of_filters() -> None:
 
 # ---- runs ----------------------------------------------------------------------------------------------------------
 
-STRUCTURED = ("l1-filters", "network-slimming", "soft-filter-pruning", "thinet")
+STRUCTURED = ("l1-filters", "network-slimming", "soft-filter-pruning", "thinet", "early-bird-channels")
 
 
 @pytest.mark.parametrize("method", STRUCTURED)
@@ -409,6 +411,40 @@ def test_other_methods_prune_the_weights_of_channels_one_by_one() -> None:
     outcome = nets.prune(lived_in("resnet"), blobs(), "magnitude-at-init", 0.5, MOMENTUM, epochs=1, prunable=Channels())
     assert outcome.unit == "weights" and "1.weight" in outcome.masks
     assert sum(int(m.sum()) for m in outcome.masks.values()) == round(0.5 * outcome.prunable)
+
+
+# ---- early-bird tickets ----------------------------------------------------------------------------------------------
+
+
+def test_an_early_bird_s_ticket_is_a_smaller_network_and_trains_alike() -> None:
+    """Drawn once the channels have settled, counted as channels; shrunk it has the same outputs, and after the same
+    steps on the same batches still."""
+    model, data = lived_in("resnet"), blobs()
+    rule = Channels(scaled=True).found(model, IMAGES)
+    world = Network(model, data, prunable=rule, recipe=MOMENTUM)
+    structure = rule.structure(world.layout)
+    method = METHODS["early-bird-channels"](Plan(world.layout, 10, 200, MOMENTUM, structure))
+    result, seen = states(method, world)
+    looks = [state for state in seen if state.stage == 0 and state.phase == 0 and not state.support.all()]
+    drawn = next(state for state in seen if state.stage == 1)
+    assert drawn.ended == "SUPPORT_STABLE" and len(looks) < 40 and "recent" not in drawn.slots
+    last = [np.unique(structure.units(world.layout.n)[state.support.numpy()]) for state in (*looks, drawn)][-5:]
+    assert all(len(set(one) ^ set(last[-1])) <= 0.1 * 20 and len(one) == 10 for one in last)
+
+    masks = dict(world.weights.blocks(drawn.support))
+    ticket = world.module(drawn)
+    small = shrink(ticket, masks, IMAGES, repeats=0)
+    still = dataclasses.replace(MOMENTUM, optimiser=SGD(0.9, weight_decay=0.0))
+    on = Method("on", (Stage((Phase(Stay(), Train(12, still)),)),))
+    masked = run(on, world, world.start(0).but(x=drawn.x * drawn.support, support=drawn.support, slots={
+        name: array for name, array in drawn.slots.items() if not name.startswith("momentum")
+    }))  # fmt: skip
+    shrunken = Network(small.model, data, recipe=still)
+    alone = run(on, shrunken, shrunken.start(0))
+    with torch.no_grad():
+        one, two = (net.module(found.state).eval()(IMAGES) for net, found in ((world, masked), (shrunken, alone)))
+    torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
+    assert structure.size(result.support) == 10 and small.parameters[1] < 0.6 * small.parameters[0]
 
 
 # ---- from scratch --------------------------------------------------------------------------------------------------

@@ -11,19 +11,24 @@ from __future__ import annotations
 from typing import Any
 
 from nets.catalogue.plan import Entry, Plan
+from nets.catalogue.thresholding import TrainOn
+from nets.gates import Gate
 from nets.local_models import Layerwise, LocalFit, Solve
 from nets.structured.contributions import Samples
-from nets.structured.groups import FilterNorms, Scales, Slimming, ZeroFilters
+from nets.structured.groups import FilterNorms, Scales, Slimming, UnitsStable, ZeroFilters
 from nets.structured.rule import Channels, of_channels
 from nets.structured.thinet import OWN, Eliminate, Elimination, Reweigh, layers
 from nets.training import Train
+from sparsopt.catalogue import hard_thresholding
 from sparsopt.errors import InvalidInput
 from sparsopt.fits import Clock, Exact, Fit, FreshOptimiser, Restrict
+from sparsopt.judges import SupportStable
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything, Keep, Move, Stay
+from sparsopt.structures import unit_labels
 from sparsopt.support import Structure
 
-__all__ = ["METHODS", "l1_filters", "network_slimming", "soft_filter_pruning", "thinet"]
+__all__ = ["METHODS", "early_bird_channels", "l1_filters", "network_slimming", "soft_filter_pruning", "thinet"]
 
 
 def _by_layer(plan: Plan) -> Structure:
@@ -89,6 +94,26 @@ def soft_filter_pruning(plan: Plan, rounds: int = 20) -> Method:
     return Method("soft-filter-pruning", (cycle, close), "He, Kang, Dong, Fu, Yang (2018)")
 
 
+@of_channels(Channels(scaled=True))
+def early_bird_channels(plan: Plan, window: int = 4, tolerance: float = 0.1, strength: float = 1e-4) -> Method:
+    """Early-bird tickets of whole channels: slim until the channels that one would keep have settled, cut, train on.
+
+    every T/40:  train all on loss + strength * sum |gamma|;  look at S = the channels with the largest |gamma|
+    until S differs from each of the last `window` in at most tolerance min(c, 2 k) of c channels;  cut, train to T
+
+    As `early-bird`, but a channel goes with its shift and its filter, so that the ticket shrinks (`nets.export.shrink`)
+    and can be trained as the smaller network that it is; channels that shortcuts add go together. Iterative hard
+    thresholding until the support is stable. Cost: 1 training, however early the bird.
+    """
+    chunk, units = max(1, plan.steps // 40), int(unit_labels(plan.structure, plan.n).max(initial=0)) + 1
+    judge = UnitsStable(plan.structure, SupportStable(window, tolerance * min(1.0, 2 * plan.k / units)))
+    dense, look = plan.train(chunk, through=Slimming(plan.layout, strength)), plan.train(0, through=Gate())
+    cycle = hard_thresholding(plan.k, dense, look, 1, plan.structure, by=Scales()).phases
+    search = Stage(cycle, plan.steps // chunk, judge)
+    ticket = Stage((Phase(Stay(), TrainOn(plan.steps % chunk, plan.recipe, total=plan.steps)),))
+    return Method("early-bird-channels", (search, ticket), "You et al. (2020)")
+
+
 @of_channels(Channels())
 def thinet(plan: Plan, images: int = 10, places: int = 10, search: str = OWN, tune: float = 0.25) -> Method:
     """ThiNet: the channels without which the next layer's outputs change least; layer by layer.
@@ -133,5 +158,6 @@ METHODS: dict[str, Entry] = {
     "l1-filters": l1_filters,
     "network-slimming": network_slimming,
     "soft-filter-pruning": soft_filter_pruning,
+    "early-bird-channels": early_bird_channels,
     "thinet": thinet,
 }

@@ -22,10 +22,13 @@ from nets.moves import shared_out
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
 from sparsopt.fits import restricted
+from sparsopt.judges import SupportStable
+from sparsopt.result import Status
 from sparsopt.state import Array, Layout, Mask, State
-from sparsopt.support import Counts, group_norms
+from sparsopt.structures import unit_labels
+from sparsopt.support import Counts, Structure, group_norms
 
-__all__ = ["ByLayer", "FilterNorms", "Filters", "Scales", "Slimming", "ZeroFilters"]
+__all__ = ["ByLayer", "FilterNorms", "Filters", "Scales", "Slimming", "UnitsStable", "ZeroFilters"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,23 @@ class ZeroFilters:
     def __call__(self, oracle: Any, state: State) -> State:
         others = sp.like(~filters(self.layout), state.x)
         return restricted(state.but(support=state.support | others)).but(support=state.support)
+
+
+@dataclass(frozen=True)
+class UnitsStable:
+    """`SupportStable` that counts units of the structure (channels) in the place of weights."""
+
+    structure: Structure
+    of: SupportStable = SupportStable()
+
+    def __call__(self, oracle: Any, old: State, new: State) -> tuple[State, Status | None]:
+        judged, status = self.of(oracle, self._units(old), self._units(new))
+        return judged.but(support=new.support), status
+
+    def _units(self, state: State) -> State:
+        labels = unit_labels(self.structure, len(state.support))
+        chosen = np.bincount(labels, sp.to_numpy(state.support), int(labels.max(initial=0)) + 1) > 0
+        return state.but(support=chosen)
 
 
 @dataclass(frozen=True)
