@@ -258,8 +258,9 @@ def test_reports(kind: str, method: str, k: int, names: str) -> None:
     text = str(found)
     for verdict in found.verdicts:
         assert f"{verdict.promised:.8g}" in text and verdict.statement in text
+    assert f"f(x) = {result.value:.8g}" in text and str(result.certificates.standing) in text
     if not names:
-        assert "no theorem promises anything" in text
+        assert "No theorem promises anything" in text
 
 
 @given(st.integers(0, 10**6), st.integers(1, 3))

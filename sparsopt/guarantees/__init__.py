@@ -9,13 +9,14 @@ recalled; what is recalled is reported, never a gate). It checks a run against a
 >>> FullyCorrectiveRate().check(observed, np.array([3.0, 1.0, 0.0])).holds
 True
 >>> [row.violations for row in verify(instances=5)]
-[0, 0, 0, 0, 0, 0, 0, 0, 0]
+[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 
 `report(problem, result)` says for one's own result what was promised, what was achieved, and the slack;
 `python -m sparsopt verify` looks for violations on random instances.
 """
 
 from sparsopt.guarantees.base import Constants, Observed, Proof, Setting, Theorem, Verdict, observe
+from sparsopt.guarantees.certified import CertifiedGap
 from sparsopt.guarantees.forward import FrankWolfeRate, FullyCorrectiveL1, FullyCorrectiveRate
 from sparsopt.guarantees.reports import Report, report
 from sparsopt.guarantees.sampling import RandomisedIdentity
@@ -25,6 +26,7 @@ from sparsopt.guarantees.verification import THEOREMS, Row, verify
 
 __all__ = [
     "THEOREMS",
+    "CertifiedGap",
     "Constants",
     "FrankWolfeRate",
     "FullyCorrectiveL1",

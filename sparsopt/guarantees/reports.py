@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sparsopt import support as sp
+from sparsopt.certificates import Certificates
 from sparsopt.guarantees.base import Verdict, observe
 from sparsopt.guarantees.verification import THEOREMS
 from sparsopt.result import Result
@@ -41,10 +42,15 @@ class Bracket:
 
 @dataclass(frozen=True)
 class Report:
-    """Constants of the problem as intervals, and a verdict for each theorem that promises something. Print it."""
+    """What is proved about the point, constants of the problem as intervals, and a verdict for each theorem that
+    promises something for the method. Print it.
+    """
 
     method: str
     size: int
+    value: float
+    lower_bound: float
+    standing: str
     smoothness: Bracket
     strong_convexity: Bracket
     condition: Bracket
@@ -57,22 +63,55 @@ class Report:
         return not any(verdict.violated for verdict in self.verdicts)
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.method}, |S| = {self.size}",
-            f"on {self.size} coordinates: smoothness {self.smoothness}, strong convexity {self.strong_convexity}",
-            f"condition number {self.condition}",
+        lines = [f"{self.method}: {self.size} coordinates, f(x) = {self.value:.8g}", *self._proved(), ""]
+        lines += [
+            f"On any {self.size} coordinates: smoothness {self.smoothness}, strong convexity {self.strong_convexity},",
+            f"condition number {self.condition} (an interval: a proved bound, and what occurs on those selected)",
         ]
         for verdict in self.verdicts:
             lines += [
-                f"{verdict.theorem:4} {verdict.statement}",
-                f"     promised <= {verdict.promised:.8g}, achieved {verdict.achieved:.8g}, slack {verdict.slack:.3g}"
-                f"{'' if verdict.holds else '  VIOLATED'}",
-                f"     {verdict.source}; {verdict.proof.value}",
+                "",
+                f"{verdict.theorem}  {verdict.statement}",
+                f"    {_compared(verdict)}",
+                f"    {_origin(verdict)}",
             ]
-        if not self.verdicts:
-            lines.append("no theorem promises anything for this method on this problem")
-        lines += [f"     {line}" for line in self.silent]
-        return "\n".join(lines)
+        if self.verdicts:
+            lines += ["", LEGEND]
+        else:
+            lines += [
+                "",
+                "No theorem promises anything for this method on this problem: what is proved about the point counts.",
+            ]
+        return "\n".join([*lines, *(f"    {line}" for line in self.silent)])
+
+    def _proved(self) -> list[str]:
+        """What holds for the point itself, whoever found it."""
+        if not math.isfinite(self.lower_bound):
+            return [self.standing, "No lower bound is known."]
+        gap = max(self.value - self.lower_bound, 0.0)
+        share = f", {100 * gap / abs(self.value):.3g} % of f(x)" if self.value else ""
+        return [
+            self.standing,
+            f"With as many coordinates nothing is below {self.lower_bound:.8g}: gap {gap:.3g}{share}.",
+        ]
+
+
+LEGEND = (
+    "w: any sparse vector, here those of the result's largest coordinates, the best for the promise; s of them;\n"
+    "m of w not selected; beta, lambda: smoothness and strong convexity, kappa = beta/lambda; tau = 1: exact gradients."
+)
+
+
+def _compared(verdict: Verdict) -> str:
+    share = f", {100 * verdict.ratio:.3g} % of that" if verdict.promised > 0 and verdict.achieved >= 0 else ""
+    held = "holds" if verdict.holds else "VIOLATED"
+    told = f"at most {verdict.promised:.8g} promised, {verdict.achieved:.8g} seen{share}"
+    return f"{held}: {told}; slack {verdict.slack:.3g}"
+
+
+def _origin(verdict: Verdict) -> str:
+    known = verdict.proof.value
+    return verdict.source if known.split(",")[0] in verdict.source else f"{verdict.source}; {known}"
 
 
 def report(problem: Any, result: Result, targets: Sequence[Array] = ()) -> Report:
@@ -94,7 +133,10 @@ def report(problem: Any, result: Result, targets: Sequence[Array] = ()) -> Repor
             verdicts.append(verdict)
     size = max(sp.count(result.support), 1)
     name = getattr(result.method, "name", type(result.method).__name__)
-    return Report(name, sp.count(result.support), *_brackets(problem, result, size), tuple(verdicts), tuple(silent))
+    point = Certificates(problem, result.x, result.support, sp.count(result.support))
+    shown = (point.value, point.lower_bound, str(point.standing))
+    brackets = _brackets(problem, result, size)
+    return Report(name, sp.count(result.support), *shown, *brackets, tuple(verdicts), tuple(silent))
 
 
 def _targets(problem: Any, result: Result) -> list[Array]:

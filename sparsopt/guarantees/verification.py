@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sparsopt.guarantees.base import Theorem, Verdict
+from sparsopt.guarantees.certified import CertifiedGap
 from sparsopt.guarantees.forward import FrankWolfeRate, FullyCorrectiveL1, FullyCorrectiveRate
 from sparsopt.guarantees.sampling import RandomisedIdentity
 from sparsopt.guarantees.swaps import ReplacementRate, ReplacementRecovery
@@ -28,6 +29,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ThresholdingDescent(),
     HardThresholding(),
     ThresholdingRate(),
+    CertifiedGap(),
 )
 
 
