@@ -72,7 +72,7 @@ class Fitted:
     @cached_property
     def error(self) -> tuple[float, float, float] | None:
         """(held-out loss at k, its standard error, the loss with no feature); None without folds."""
-        if not 2 <= self.folds <= len(self.data.y):
+        if not self.folds:
             return None
         size = int(np.count_nonzero(self.result.support))
         means, errors = self.held_out([0, size] if size else [0])
@@ -155,6 +155,8 @@ def fit(
     if folds < 0 or folds == 1:
         raise InvalidInput(f"folds = {folds}; give 2 or more, or 0 for no cross-validation")
     options: Mapping[str, Any] = {"ridge": ridge, "intercept": True}
+    if folds > len(table.y):
+        raise InvalidInput(f"folds = {folds} for {len(table.y)} rows; give at most as many folds as rows, or 0")
     data = Data(table.X, table.y, kind, options)
     problem = data.problem()
     return Fitted(table, data, problem, k, solve(problem, k, method, seed), method, seed, folds)

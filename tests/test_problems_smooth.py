@@ -121,6 +121,8 @@ def test_other_slips_of_a_users_function():
         return kept  # the same array every time: has to be copied
 
     assert np.abs(sparsopt.solve(Smooth(good, shared, 4), 4).x - 5).max() < 1e-9
+    with pytest.raises(InvalidInput, match=r"is not a number: could not convert string"):
+        Smooth(lambda x: "much", lambda x: x, 4)
 
 
 def test_torch_functions():

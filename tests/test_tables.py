@@ -181,6 +181,8 @@ def test_the_fit_command_on_a_messy_table(messy, tmp_path, capsys):
     assert (tmp_path / "out" / "path.svg").read_text().count("<svg") == 1
     assert command.main(["fit", str(messy), *words[:-1], "1"]) == 2
     assert "folds = 1; give 2 or more" in capsys.readouterr().err
+    assert command.main(["fit", str(messy), *words[:-1], "9"]) == 2
+    assert "folds = 9 for 4 rows; give at most" in capsys.readouterr().err
 
 
 def test_held_out_losses_are_those_of_refits_on_the_other_rows():

@@ -74,9 +74,10 @@ class Smooth(Problem):
         return Memory()
 
     def value(self, x: Array) -> float:
+        found = self.functions[0](x)
         try:
-            number = float(self.functions[0](x))
-        except TypeError as error:
+            number = float(found)
+        except (TypeError, ValueError) as error:
             raise InvalidInput(f"value(x) of {self!r} is not a number: {error}") from error
         if math.isnan(number) or number == -math.inf:
             raise NotFinite(
