@@ -7,8 +7,9 @@
     python -m benchmarks speed --scaling           # instead: what grows with weights, steps and cells, a minute
     python -m benchmarks speed --device cuda       # instead: residual networks on a GPU, less than eight minutes
 
-Every table is one process and one thread, unless it says otherwise. The comparison of whole runs is iterative magnitude
-pruning, 16 levels of 20 %, 2 epochs each; what it is compared with is in `peers.py`.
+Every table is one process and one thread, unless it says otherwise, so its seconds are those of the processor: what
+else the machine does counts less. The comparison of whole runs is iterative magnitude pruning, 16 levels of 20 %,
+2 epochs each; what it is compared with is in `peers.py`.
 """
 
 from __future__ import annotations

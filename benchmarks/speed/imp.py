@@ -50,7 +50,7 @@ class _Watch:
     def __init__(self, network: Any, levels: int, steps: int, folder: Path) -> None:
         self.network, self.steps, self.folder = network, steps, folder
         self.seconds, self.cost, self.accuracy = [0.0] * levels, 0, float("nan")
-        self.began = time.perf_counter()
+        self.began = time.process_time()
 
     def __call__(self, state: Any, trace: Any) -> None:
         from sparsopt import support as sp
@@ -59,7 +59,7 @@ class _Watch:
         if state.cost > self.cost:
             self.accuracy, self.cost = self.network.test(state)[1], state.cost
             np.savez(self.folder / f"masks-{level}.npz", np.packbits(sp.to_numpy(state.support)))
-        now = time.perf_counter()
+        now = time.process_time()
         self.seconds[level] += now - self.began
         self.began = now
 
@@ -72,7 +72,7 @@ def ours(data: Any, engine: str, levels: int, epochs: int) -> Timing:
     from sparsopt.method import run
 
     model = nets.models.build("lenet-300-100", data.inputs, data.classes, 0)
-    began, per_epoch = time.perf_counter(), len(data.labels) // RECIPE.batch
+    began, per_epoch = time.process_time(), len(data.labels) // RECIPE.batch
     network = Network(model, data, recipe=RECIPE, chunk=per_epoch, engine=engine)
     kept = round(network.layout.n * KEPT ** (levels - 1))
     plan = nets.Plan(network.layout, kept, epochs * per_epoch, RECIPE)

@@ -44,9 +44,9 @@ def runs(timings: Sequence[Timing], sample: float) -> None:
     loops = [t for t in timings if t.name.startswith(LOOP)]
     against = [t.name.removeprefix(LOOP) for t in loops]
     caption = (
-        f"a ratio is a loop's time over that of the line, deep: of levels at {DEEP:.0%} density and below; a sample of "
-        f"the loop by sample takes {sample:.0f} us before it is collated; levels that were not timed are taken to cost "
-        "as much"
+        f"processor time; a ratio is a loop's time over that of the line, deep: of levels at {DEEP:.0%} density and "
+        f"below; a sample of the loop by sample takes {sample:.0f} us before it is collated; levels that were not timed "
+        "are taken to cost as much"
     )
     head = ("", "s a run", *(f"{name} /" for name in against), "deep s", *(f"{name} /" for name in against), "timed")
     _print("Iterative magnitude pruning, LeNet-300-100", caption, head, [_run(t, loops) for t in timings])
