@@ -45,7 +45,7 @@ def runs(timings: Sequence[Timing], sample: float) -> None:
     against = [t.name.removeprefix(LOOP) for t in loops]
     caption = (
         f"processor time; a ratio is a loop's time over that of the line, deep: of levels at {DEEP:.0%} density and "
-        f"below; a sample of the loop by sample takes {sample:.0f} us before it is collated; levels that were not timed "
+        f"below; a sample of the loop by sample takes {sample:.0f} us before it is collated; levels not timed "
         "are taken to cost as much"
     )
     head = ("", "s a run", *(f"{name} /" for name in against), "deep s", *(f"{name} /" for name in against), "timed")
