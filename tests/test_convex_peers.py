@@ -111,3 +111,14 @@ def test_the_command_measures_ours_without_any_peer(tmp_path: Path, capsys: pyte
 def test_genes_compare_with_what_was_reached_before() -> None:
     row = genes.Row("colon", 1e-3, 5, 0.0884, 0.1, 0.0442, 0.2)
     assert "| colon | 0.001 | 5 | 0.0884 | 0.10 | 0.088346 | 0.086464 | 0.0442 | 50.0 | 0.20 |" in genes.markdown([row])
+
+
+def test_tensors_and_arrays_are_timed_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command for a GPU, on the device that is always there; one that is not is refused in a sentence."""
+    asked = ["convex", "--problems", "P8", "--patience", "0", "--out", str(tmp_path), "--device"]
+    assert main([*asked, "cpu"]) == 0
+    assert "| P8 | auto | cpu |" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "cpu.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["auto", "omp", "htp"]
+    assert all(row["numpy"] > 0 and row["torch"] > 0 and abs(row["excess"]) < 1e-6 for row in rows)
+    assert main([*asked, "nowhere"]) == 2

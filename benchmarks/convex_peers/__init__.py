@@ -4,6 +4,7 @@
     python -m benchmarks convex --seeds 3 --suites core real growth
     python -m benchmarks convex --problems P7 --methods auto sklearn-omp abess
     python -m benchmarks convex --suites genes                    `auto` on gene expression: values and gaps
+    python -m benchmarks convex --device cuda                     ours on Torch tensors there, beside NumPy arrays
 
 Every method runs in a process of its own with pinned threads; each cell (a problem at a seed) is measured in one go, so
 ratios are ratios within one run. Peers are optional: what is not installed is left out. Written under `--out`:
@@ -14,13 +15,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import cells, environment, results
 from benchmarks.cells import Store
-from benchmarks.convex_peers import drawing, genes, methods, tables
+from benchmarks.convex_peers import devices, drawing, genes, methods, tables
 from benchmarks.convex_peers.cell import SideCell, ask
 from benchmarks.convex_peers.problems import SUITES, source
 from sparsopt.errors import DataError, InvalidInput
@@ -46,6 +47,8 @@ class Config:
     """Seconds after which a method is ended."""
     python: str = sys.executable
     """Interpreter of the measured processes, where the peers are installed (NumPy, SciPy and scikit-learn as well)."""
+    device: str = ""
+    """A Torch device, such as cuda: our methods on tensors there and on NumPy arrays, and nothing else."""
     out: Path = Path("results/convex")
     """Folder for results."""
 
@@ -54,6 +57,8 @@ def main(config: Config) -> int:
     """Measure what is missing; write and print the tables. 0, or 1 if a cell failed."""
     if config.seeds < 1 or config.threads < 1 or config.patience < 0 or not config.budget > 0:
         raise InvalidInput("seeds, threads and budget must be positive, patience at least 0")
+    if config.device:
+        return _on_device(config)
     from benchmarks.runner import execute  # loads torch, which the measured processes need not have
 
     store, failures = Store(config.out, config.threads), []
@@ -69,6 +74,17 @@ def main(config: Config) -> int:
     for failure in failures:
         print(f"no result: {failure.cell.label}: {failure.reason}")
     return 1 if failures else 0
+
+
+def _on_device(config: Config) -> int:
+    """The table of `devices`, written and printed."""
+    rows = devices.measure(
+        config.problems or ("P1", "P2", "P4", "P7"), config.device, config.methods or devices.METHODS, config.patience
+    )
+    cells.write(config.out / f"{config.device}.json", {"rows": [asdict(row) for row in rows]})
+    cells.write_text(config.out / f"{config.device}.md", devices.markdown(rows))
+    print(devices.markdown(rows))
+    return 0
 
 
 def _cells(config: Config, modules: Mapping[str, str]) -> list[SideCell]:
