@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.__main__ import main
 from benchmarks.cells import read
-from benchmarks.reproduce import TARGETS, Reproduce, asked, report
+from benchmarks.reproduce import TARGETS, Reproduce, asked, estimate, report
 from benchmarks.reproduce.claims import (
     FAILED,
     OPEN,
@@ -128,6 +128,18 @@ def test_the_command_line_changes_a_target() -> None:
     target = TARGETS["lenet-tickets"]
     assert asked(target, Reproduce(seeds=3)).seeds == 3 and not asked(target, Reproduce()).shortened
     assert asked(target, Reproduce(epochs=0.1)).shortened
+
+
+@pytest.mark.parametrize("method, trainings", [("dense", 1), ("imp", 12), ("gem-miner", 2), ("imp+reinit", 13)])
+def test_the_estimate_counts_the_steps_that_runs_take(method: str, trainings: int) -> None:
+    """90 % is 11 rounds of 20 %, each with a training; a control adds one."""
+    target = Target("x", "", "", "digits", "lenet-300-100", Recipe(batch=60), 0.5, arms={"a": Arm(method, 0.9)})
+    ((_, cell),) = target.cells([0])
+    assert estimate.steps(cell) == trainings * round(0.5 * (1297 // 60))
+    budget = Target("x", "", "", "digits", "lenet-300-100", arms={"a": Arm(method, 0.9, trainings=30.0)})
+    ((_, cell),) = budget.cells([0])
+    assert 0 < estimate.steps(cell) <= 30 * (1297 // cell.recipe.batch)
+    assert 0 < estimate.seconds([cell], 2) == pytest.approx(estimate.seconds([cell], 1) / 2)
 
 
 # ---- a run ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """How long a target will take, before it starts: the steps of its unfinished cells, and the time of one, measured.
 
-A few dense steps of each arm's model and batch are timed here and now; a method's steps are what its entry announces.
+A few dense steps of each arm's model, batch and engine are timed here and now; a method's steps are what it announces.
 Gates that sort scores cost more than a plain step, sparse phases less, and a busy machine anything: it is the order of
 magnitude that counts.
 """
@@ -21,7 +21,7 @@ WARM, TIMED = 3, 8  # steps
 
 def seconds(cells: Iterable[NetworkCell], jobs: int) -> float:
     """Wall time of cells that have not been computed yet, `jobs` at a time."""
-    return sum(steps(cell) * _step(_network(cell), cell.recipe, cell.device) for cell in cells) / jobs
+    return sum(steps(cell) * _step(_network(cell), cell.recipe, cell.device, cell.engine) for cell in cells) / jobs
 
 
 def said(seconds: float) -> str:
@@ -60,22 +60,22 @@ def _network(cell: NetworkCell) -> Built:
 
 
 @cache
-def _built(data: str, model: str, width: float, init: str, prunable: Rule, device: str = "cpu"):
+def _built(data: str, model: str, width: float, init: str, prunable: Rule, device: str = "cpu", engine: str = "dense"):
     from nets.training import Network
 
     images = _load(data, "test", 0)
     named = Named(model, images.inputs, images.classes, width, init)
     look = getattr(prunable, "found", None)  # a rule that must see the module first: channels
     rule = prunable if look is None else look(named(0), images.inputs)
-    return Network(named, images, prunable=rule, device=device).open()
+    return Network(named, images, prunable=rule, device=device, engine=engine).open()
 
 
 @cache
-def _step(built: Built, recipe: Recipe, device: str) -> float:
+def _step(built: Built, recipe: Recipe, device: str, engine: str) -> float:
     """Seconds of one dense training step."""
     from nets.training import Masked
 
-    network = _built(*built, device)
+    network = _built(*built, device, engine)
     state = network.start(0)
     for count in (WARM, TIMED):
         began = time.perf_counter()
