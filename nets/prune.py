@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nets import catalogue, checkpoint, controls, flops
+from nets import catalogue, checkpoint, controls, flops, models
 from nets.catalogue import Plan
 from nets.catalogue.plan import configured
 from nets.data import DataSet, from_arrays
@@ -87,7 +87,8 @@ def prune(
     budget          instead: training steps in all, shared out by the method
     settings        parameters of the method's entry by name, such as {"early": 500} for imp; its docstring has them
     engine          "dense"; "sparse" or "auto" (`nets.sparse`): phases with few weights cost what these weights cost;
-                    the same steps with sums in another order, so the last digits differ
+                    the same steps with sums in another order, so the last digits differ; "captured"
+                    (`nets.captured`): on CUDA a training step is recorded once and replayed
     progress        called with (state, trace) after every phase and `chunk`
     evaluate_every  steps between test accuracies in the trace (default: at the end of each phase that trains 5 % of a
                     training or more)
@@ -103,9 +104,14 @@ def prune(
         settings = {**paper.settings, **(settings or {})}
     recipe = paper.recipe
     epochs = paper.epochs if epochs is None else epochs
-    dataset = data if isinstance(data, DataSet) else from_arrays(*data)
+    dataset = _dataset(data)
     engine = engine if out is None else engine_of(Path(out), engine)
     named = Named(model, dataset.inputs, dataset.classes) if isinstance(model, str) else model
+    if not callable(named):
+        raise InvalidInput(
+            f"model = {model!r}: give an nn.Module, a function seed -> nn.Module, or a name of "
+            f"nets.models.names(): {', '.join(models.names())}"
+        )
     entry = controls.find(method) if isinstance(method, str) else method
     prunable = rule_of(entry, prunable, paper.prunable, named, dataset.inputs)
     how: dict[str, Any] = {"prunable": prunable, "recipe": recipe, "device": device, "chunk": max(1, chunk)}
@@ -140,13 +146,22 @@ def _published(recipe: Recipe | Published | str | None) -> Published:
     return lookup(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe or OWN
 
 
+def _dataset(data: DataSet | tuple[Any, Any]) -> DataSet:
+    if isinstance(data, str):
+        raise InvalidInput(f"data = {data!r} is a name; give nets.data.load({data!r}), or (X, y) arrays")
+    return data if isinstance(data, DataSet) else from_arrays(*data)
+
+
 def _plan(network: Network, sparsity: float, epochs: float, recipe: Recipe, structure: Structure) -> Plan:
     n = int(unit_labels(structure, network.layout.n).max(initial=-1)) + 1
     k = round((1 - sparsity) * n) if isinstance(sparsity, Real) and 0 <= sparsity < 1 else 0
     if k == 0:
         what = "weight" if structure == Elements() else "channel"
+        wrong = (
+            f"would keep no {what} of {n}" if isinstance(sparsity, Real) and sparsity >= 0 else "is no such fraction"
+        )
         raise InvalidInput(
-            f"sparsity = {sparsity} would keep no {what} of {n}; give 0 <= sparsity <= {1 - 1 / n:.8g}, "
+            f"sparsity = {sparsity!r} {wrong}; give 0 <= sparsity <= {1 - 1 / n:.8g}, "
             f"the fraction of prunable {what}s to remove"
         )
     if not epochs > 0 or not math.isfinite(epochs):

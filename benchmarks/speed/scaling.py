@@ -2,8 +2,8 @@
 
     python -m benchmarks speed --scaling           # a minute
 
-A slope of 1 is linear; below it a fixed part still weighs. What is measured: a training step of a perceptron of two
-equal hidden layers (weights, batch 128); choosing the largest half of n scores; a training phase (steps); finding the
+A slope of 1 is linear; below it a fixed part still weighs. What is measured: four training steps of a perceptron of
+two equal hidden layers (weights, batch 128); choosing the largest half of n scores; a training phase (steps); finding the
 finished cells of a comparison again.
 """
 
@@ -70,7 +70,7 @@ class Finished:
 def lines(quick: bool = False, repeats: int = 5) -> Iterator[Line]:
     """Every cost; quick: small sizes, to see that it runs."""
     small = 50 if quick else 1
-    yield _line("a training step, by weights", (100_000, 400_000, 1_600_000, 6_400_000), _step, small, repeats)
+    yield _line("four training steps, by weights", (100_000, 400_000, 1_600_000, 6_400_000), _step, small, repeats)
     yield _line("the largest half, by weights", (400_000, 1_600_000, 6_400_000), _top, small, repeats)
     yield _line("a training phase, by steps", (200, 400, 800, 1600), _phase, small, repeats)
     with tempfile.TemporaryDirectory() as folder:
