@@ -2,9 +2,9 @@
 
     python -m benchmarks speed --scaling           # a minute
 
-A slope of 1 is linear; below it a fixed part still weighs. What is measured: four training steps of a perceptron of
-two equal hidden layers (weights, batch 128); choosing the largest half of n scores; a training phase (steps); finding the
-finished cells of a comparison again.
+A slope of 1 is linear; below it a fixed part still weighs. What is measured: four training steps of a perceptron with
+two equal hidden layers (weights, batch 128); choosing the largest half of n scores; a training phase (steps); finding
+the finished cells of a comparison again.
 """
 
 from __future__ import annotations
