@@ -7,7 +7,8 @@
 The host takes turns, a few steps each: one run at a time launches, all compute. So nothing is shared that is not
 read-only, no two threads ever run at once, and each run gives bit for bit what it gives alone. On the CPU there are
 turns and no gain. What waits for the GPU (choosing a mask, a test pass) holds the turn; steps of the engine "captured"
-pass it on, other engines keep it until they are done.
+pass it on, other engines keep it until they are done. On CUDA leave out modules with dropout: in some versions of
+PyTorch all recordings read the generator's state from one place, which another stream may just be writing.
 
 Outside `together` nothing here does anything.
 """
