@@ -16,9 +16,10 @@ from torch import nn
 import nets
 from nets.gates import Masked
 from nets.recipe import SGD, Adam, Recipe
-from nets.sparse import ConvolutionalEngine, available, engine_of, threshold
+from nets.sparse import ConvolutionalEngine, available, engine_of, fusion, threshold
 from nets.sparse.convolution import BatchNorm, Pool, SparseConvolution, eligible, images, innermost, planes
 from nets.sparse.convolutional import convolutions, worthwhile
+from nets.sparse.fusion import fused
 from nets.sparse.taps import Geometry, Taps
 from nets.training import Network
 from nets.weights import ConvolutionsAndLinear
@@ -142,6 +143,35 @@ def test_layers_do_themselves_what_the_kernels_cannot() -> None:
     assert torch.equal(BatchNorm(norm, Pool())(x), nn.BatchNorm2d(3)(x))
     norm.eval()
     assert torch.allclose(BatchNorm(norm, Pool())(images(planes(x))), norm(x), atol=1e-6)
+
+
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(16, 40), st.booleans(), st.booleans())
+def test_batch_norm_takes_an_addition_and_relu_along(
+    channels: int, side: int, count: int, adds: bool, contiguous: bool
+) -> None:
+    """Against the three operations of PyTorch in float64, both summands' gradients included."""
+    layer, exact = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels).double()
+    x = images(random(channels, side, side, count, seed=3).contiguous()).requires_grad_()
+    other = random(count, channels, side, side, seed=4)
+    other = (other if contiguous else images(planes(other))).requires_grad_()
+    x64, other64 = (a.detach().double().requires_grad_() for a in (x, other))
+    y = BatchNorm(layer, Pool())(x, other if adds else None, True)
+    y64 = torch.relu(exact(x64) + (other64 if adds else 0))
+    d = random(*y.shape, seed=5)
+    y.backward(d)
+    y64.backward(d.double())
+    assert torch.allclose(y.double(), y64, atol=1e-5)
+    pairs = [(x, x64), (layer.weight, exact.weight), (layer.bias, exact.bias), *([(other, other64)] if adds else [])]
+    for a, b in pairs:
+        assert a.grad is not None and b.grad is not None
+        assert torch.allclose(a.grad.double(), b.grad, atol=1e-4, rtol=1e-4)
+
+
+def test_a_nan_stays_one() -> None:
+    x = random(16, 2, 3, 3)
+    x[0, 0, 0, 0] = torch.nan
+    y = BatchNorm(nn.BatchNorm2d(2), Pool())(images(planes(x)), None, True)
+    assert y[:, 0].isnan().all() and not y[:, 1].isnan().any()
 
 
 def test_memory_is_used_again_when_nobody_looks_at_it_any_more() -> None:
@@ -273,7 +303,7 @@ def test_layers_get_their_own_forward_back() -> None:
     state = world.start(0)
     with engine._sparse(state.support):
         changed = {n for n, m in world.engine.model.named_modules() if "forward" in vars(m)}
-        assert changed == {"stem", "a", "b", "norm"}
+        assert changed == {"", "stem", "a", "b", "norm"}
     with pytest.raises(ZeroDivisionError), engine._sparse(state.support):
         raise ZeroDivisionError
     for one in (given_model, world.engine.model):
@@ -292,6 +322,63 @@ def test_plans_stay_as_long_as_masks_do() -> None:
     support[0] = False
     engine.train(Masked().enter(state.but(support=support)), HEAVY, Masked(), batches, 1, 1)
     assert sum(engine.known[layer] is not known[layer] for layer in known) == 1
+
+
+# ---- batch norm and ReLU in one ------------------------------------------------------------------------------------
+
+
+def calls(made: nn.Module) -> int:
+    """How many norms take ReLU along; 0 where the module is left as it is."""
+    graph = fusion._graph(made)
+    if graph is None or fused(made) is None:
+        return 0
+    relus = [node for node in graph.nodes if fusion._is_relu(made, node)]
+    return sum(fusion._fuse(made, graph, node) for node in relus)
+
+
+class Odd(nn.Module):
+    """Norms with ReLU behind them, and something else."""
+
+    def __init__(self, kind: str = "") -> None:
+        super().__init__()
+        self.norm, self.other, self.kind, self.steps = nn.BatchNorm2d(2), nn.BatchNorm2d(2), kind, 0
+        if kind == "hook":
+            self.norm.register_forward_hook(lambda module, inputs, output: None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.norm(x)
+        if self.kind == "branch" and x.sum() > 0:
+            return h
+        if self.kind == "draws" and torch.rand(1) < 0.5:
+            return h
+        if self.kind == "counts":
+            self.steps += 1
+        if self.kind == "seen twice":
+            return torch.relu(h) + h
+        if self.kind == "twice the same":
+            return torch.relu(h + h)
+        if self.kind == "constant":
+            return torch.relu(h + 1)
+        if self.kind == "two norms":
+            return torch.relu(self.other(x) + h)
+        return torch.relu(h)
+
+
+@pytest.mark.parametrize("kind, count", [
+    ("", 1), ("two norms", 1), ("branch", 0), ("draws", 0), ("counts", 0), ("hook", 0), ("seen twice", 0),
+    ("twice the same", 0), ("constant", 0),
+])  # fmt: skip
+def test_only_what_the_graph_tells_completely_is_fused(kind: str, count: int) -> None:
+    before = torch.get_rng_state()
+    assert calls(Odd(kind)) == count
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_norms_of_the_models_take_relu_along() -> None:
+    """All of ResNet-20 and VGG-11 but the shortcuts'."""
+    assert calls(nets.models.build("resnet-20", (3, 32, 32))) == 19
+    assert calls(nets.models.build("vgg-11", (3, 32, 32))) == 8
+    assert fused(nets.models.build("conv-2", (1, 8, 8))) is None
 
 
 # ---- which -----------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def report(quick: bool, out: Path) -> None:
     from benchmarks.speed.report import pairs
 
     torch.set_num_threads(1)
-    batch, rounds = (16, 1) if quick else (128, 7)
+    batch, rounds = (16, 1) if quick else (128, 4)
     layers = [layer(shape, density, batch, rounds) for shape in SHAPES[-2 if quick else 0 :] for density in DENSITIES]
     pairs("A convolution forward and backward", f"ms, batch {batch}, one thread", layers)
     steps = list(whole("resnet-20", batch, rounds, DENSITIES[-1:] if quick else DENSITIES))
@@ -135,11 +135,12 @@ def whole(name: str, batch: int, rounds: int, densities: tuple[float, ...]) -> I
 
 
 def taking_turns(works: Any, rounds: int) -> list[float]:
-    """The least milliseconds of each on the processor, after one turn that compiles."""
+    """The least milliseconds of each on the processor, after one turn that compiles; a turn is three runs."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(rounds + 1):
         for work, own in zip(works, times, strict=True):
-            began = time.process_time()
-            work()
-            own.append(1e3 * (time.process_time() - began))
-    return [min(own[1:]) for own in times]
+            for _ in range(3):
+                began = time.process_time()
+                work()
+                own.append(1e3 * (time.process_time() - began))
+    return [min(own[3:]) for own in times]

@@ -54,6 +54,11 @@ def _flat(x: Tensor) -> Array:
     return x.detach().numpy().reshape(-1)
 
 
+def _rows(x: Tensor) -> Array:
+    """One row a channel, whatever is behind."""
+    return x.numpy() if x.dim() == 1 else x.flatten(1).numpy()
+
+
 @dataclass(frozen=True)
 class Pool:
     """Memory for activations that is used again: fresh pages from the system cost more than what is done there."""
@@ -123,30 +128,43 @@ class _Convolution(torch.autograd.Function):
 
 
 class _BatchNorm(torch.autograd.Function):
+    """max(norm(x) + other, floor); other may be None, and the floor minus infinity."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, pool: Pool) -> Any:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        other: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
+        epsilon: float,
+        floor: float,
+        pool: Pool,
+    ) -> Any:
         from nets.sparse.planes import normalise
 
-        x, weight = planes(x), weight.detach()
+        x, more = planes(x), x.new_empty((x.shape[1], 0)) if other is None else planes(other)
         y, found = pool.empty(*x.shape), x.new_empty((3, len(x)))
-        rows = x.flatten(1).numpy(), y.flatten(1).numpy()
-        normalise(*rows, weight.numpy(), bias.detach().numpy(), epsilon, found.numpy())
-        ctx.save_for_backward(x, weight, found)
-        ctx.pool = pool
+        parameters = _rows(weight.detach()), _rows(bias.detach())
+        normalise(_rows(x), _rows(more), _rows(y), *parameters, epsilon, np.float32(floor), found.numpy())
+        out = images(y)
+        ctx.save_for_backward(x, images(x) if math.isinf(floor) else out, weight.detach(), found)
+        ctx.rest = other is not None, np.float32(floor), pool
         mean, variance, _ = found
         ctx.mark_non_differentiable(mean, variance)
-        return images(y), mean, variance
+        return out, mean, variance
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d: Tensor, *_: Tensor) -> Any:  # type: ignore[override]
         from nets.sparse.planes import normalise_backward
 
-        x, weight, (mean, _, scale) = ctx.saved_tensors
-        slopes, of_both = ctx.pool.empty(*x.shape), x.new_empty((2, len(x)))
-        rows = (a.flatten(1).numpy() for a in (x, planes(d), slopes))
-        normalise_backward(*rows, weight.numpy(), mean.numpy(), scale.numpy(), *of_both.numpy())
-        return images(slopes), *of_both, None, None
+        (x, out, weight, found), (adds, floor, pool) = ctx.saved_tensors, ctx.rest
+        slopes, of_both = pool.empty(*x.shape), x.new_empty((2, len(x)))
+        of_other = pool.empty(*x.shape) if adds else x.new_empty((len(x), 0))
+        rows = (_rows(a) for a in (x, planes(out), planes(d), slopes, of_other))
+        normalise_backward(*rows, _rows(weight), found.numpy(), floor, *of_both.numpy())
+        return images(slopes), images(of_other) if adds else None, *of_both, None, None, None
 
 
 class SparseConvolution:
@@ -176,11 +194,16 @@ class BatchNorm:
     def __init__(self, layer: nn.BatchNorm2d, pool: Pool) -> None:
         self.layer, self.pool = layer, pool
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, other: Tensor | None = None, rectified: bool = False) -> Tensor:
+        """norm(x), with an addition and ReLU behind it for those who ask (`fusion`)."""
         layer = self.layer
-        if not layer.training or layer.weight is None or not innermost(x):
-            return nn.BatchNorm2d.forward(layer, x)
-        y, mean, variance = _BatchNorm.apply(x, layer.weight, layer.bias, layer.eps, self.pool)  # type: ignore[misc]
+        fits = other is None or (other.shape == x.shape and other.dtype == x.dtype)
+        if not layer.training or layer.weight is None or not innermost(x) or not fits:
+            y = nn.BatchNorm2d.forward(layer, x)
+            y = y if other is None else y + other
+            return torch.relu(y) if rectified else y
+        rest = layer.weight, layer.bias, layer.eps, 0.0 if rectified else -math.inf, self.pool
+        y, mean, variance = _BatchNorm.apply(x, other, *rest)  # type: ignore[misc]
         self._remember(mean, variance, x.numel() // len(mean))
         return y
 

@@ -1,9 +1,10 @@
 """The dense engine with its convolutions made sparse for the length of a phase: any module, any optimiser.
 
 Each plain convolution of the engine's private copy of the module gets a forward pass that costs what its kept weights
-cost, batch norm one that knows the new order in memory; when the phase ends they get their own back. Everything else
-of a step is the dense engine's. What is no plain convolution (grouped, transposed, reflecting at the border), and a
-convolution that keeps too many of its weights, stays dense.
+cost, batch norm one that knows the new order in memory, and the module one in which batch norm takes ReLU along
+(`fusion`); when the phase ends they get their own back. Everything else of a step is the dense engine's. What is no
+plain convolution (grouped, transposed, reflecting at the border), and a convolution that keeps too many of its weights,
+stays dense.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from nets.engine import Engine
 from nets.gates import Gate
 from nets.recipe import Recipe
 from nets.sparse.convolution import BatchNorm, Pool, SparseConvolution, eligible
+from nets.sparse.fusion import fused
 from sparsopt.state import State
 
 COPIES = 50  # weights an output for the price of which a dense layer's inputs and outputs change their order in memory
@@ -45,6 +47,7 @@ class ConvolutionalEngine:
 
     def __init__(self, dense: Engine, below: float = 1.0) -> None:
         self.dense, self.below, self.pool = dense, below, Pool()
+        self.fused = fused(dense.model.train())
         self.known: dict[nn.Module, SparseConvolution] = {}  # plans stay as long as masks do
 
     def train(self, state: State, recipe: Recipe, gate: Gate, batches: Any, steps: int, total: int) -> State:
@@ -59,7 +62,7 @@ class ConvolutionalEngine:
         masks = {id(model.get_parameter(n)): m.numpy() for n, m in self.dense.weights.blocks(support)}
         try:
             for layer in model.modules():
-                forward = self._forward(layer, masks)
+                forward = self.fused if layer is model and self.fused else self._forward(layer, masks)
                 if forward is not None:
                     layer.forward = forward
                     changed.append(layer)

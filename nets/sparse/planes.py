@@ -16,7 +16,7 @@ import numpy as np
 from nets.sparse.lanes import fill, folded, load, multiply_add, store, times
 
 EXACT: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False, "error_model": "numpy"}
-FLAGS: dict[str, Any] = {**EXACT, "fastmath": True}
+SUMS: dict[str, Any] = {**EXACT, "fastmath": {"reassoc", "contract", "nsz"}}  # and a NaN stays one
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 BLOCK = 2048  # numbers that are summed in single precision
 
@@ -95,50 +95,62 @@ def dots(x, d, sums, taps, N):  # type: ignore[no-untyped-def]
         first += 16
 
 
-@numba.njit(**FLAGS)
-def normalise(x, y, weight, bias, epsilon, found):  # type: ignore[no-untyped-def]
-    """y = weight (x - mean) scale + bias, row by row (C, M), with scale = 1 / sqrt(variance + epsilon).
+@numba.njit(**SUMS)
+def normalise(x, other, y, weight, bias, epsilon, floor, found):  # type: ignore[no-untyped-def]
+    """y = max(weight (x - mean) scale + bias + other, floor) row by row (C, M); scale = 1 / sqrt(variance + epsilon).
 
-    found: (3, C), set to mean, variance and scale.
+    other: (C, M), or (C, 0) for none. found: (3, C), set to mean, variance and scale.
     """
     (C, M), (mean, variance, scale) = x.shape, found
     for c in range(C):
         row, out = x[c], y[c]
         total = 0.0
         for start in range(0, M, BLOCK):
-            part = ZERO
-            for i in range(start, min(start + BLOCK, M)):
-                part += row[i]
+            part, inputs = ZERO, row[start : start + BLOCK]
+            for i in range(len(inputs)):
+                part += inputs[i]
             total += part
         m, total = np.float32(total / M), 0.0
         for start in range(0, M, BLOCK):
-            part = ZERO
-            for i in range(start, min(start + BLOCK, M)):
-                part += (row[i] - m) * (row[i] - m)
+            part, inputs = ZERO, row[start : start + BLOCK]
+            for i in range(len(inputs)):
+                part += (inputs[i] - m) * (inputs[i] - m)
             total += part
         mean[c], variance[c] = m, np.float32(total / M)
         scale[c] = np.float32(1.0 / np.sqrt(total / M + epsilon))
-        factor, shift = weight[c] * scale[c], bias[c]
-        for i in range(M):
-            out[i] = (row[i] - m) * factor + shift
+        factor, shift, more = weight[c] * scale[c], bias[c], other[c]
+        if len(more) == 0:
+            for i in range(M):
+                value = (row[i] - m) * factor + shift
+                out[i] = value * np.float32(value > floor)
+        else:
+            for i in range(M):
+                value = (row[i] - m) * factor + shift + more[i]
+                out[i] = value * np.float32(value > floor)
 
 
-@numba.njit(**FLAGS)
-def normalise_backward(x, d, slopes, weight, mean, scale, of_weight, of_bias):  # type: ignore[no-untyped-def]
-    """Gradients of x, weight and bias from d, that of y."""
-    C, M = x.shape
+@numba.njit(**SUMS)
+def normalise_backward(x, y, d, slopes, of_other, weight, found, floor, of_weight, of_bias):  # type: ignore[no-untyped-def]
+    """Gradients of x, other, weight and bias from d, that of y; above the floor only."""
+    (C, M), (mean, _, scale) = x.shape, found
     for c in range(C):
-        row, slope, out, m = x[c], d[c], slopes[c], mean[c]
+        row, out, more, m = x[c], slopes[c], of_other[c], mean[c]
         along, total = 0.0, 0.0
         for start in range(0, M, BLOCK):
-            part, other = ZERO, ZERO
-            for i in range(start, min(start + BLOCK, M)):
-                part += slope[i]
-                other += slope[i] * (row[i] - m)
+            part, other, end = ZERO, ZERO, start + BLOCK
+            inputs, outputs, slope = row[start:end], y[c, start:end], d[c, start:end]
+            for i in range(len(inputs)):
+                g = slope[i] * np.float32(outputs[i] > floor)
+                part += g
+                other += g * (inputs[i] - m)
             total += part
             along += other
         of_bias[c], of_weight[c] = np.float32(total), np.float32(along * scale[c])
         factor, constant = weight[c] * scale[c], np.float32(total / M)
         linear = np.float32(along * scale[c] * scale[c] / M)
         for i in range(M):
-            out[i] = factor * (slope[i] - constant - (row[i] - m) * linear)
+            g = d[c, i] * np.float32(y[c, i] > floor)
+            out[i] = factor * (g - constant - (row[i] - m) * linear)
+        if len(more) > 0:
+            for i in range(M):
+                more[i] = d[c, i] * np.float32(y[c, i] > floor)
