@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 import nets
 import nets.sparse.choice as choice
+from nets.catalogue import METHODS
 from nets.data import Augmentation, DataSet, from_arrays
 from nets.gates import Masked
 from nets.recipe import SGD, Cosine, Recipe
@@ -137,7 +139,7 @@ def test_a_run_in_chunks_is_a_run() -> None:
     def world(chunk: int | None) -> Network:
         return Network(perceptron(20, 8, 3), data, recipe=HEAVY, engine="skipping", chunk=chunk)
 
-    method = nets.catalogue.METHODS["rigl"](nets.Plan(world(None).layout, 60, 25, HEAVY))
+    method = METHODS["rigl"](nets.Plan(world(None).layout, 60, 25, HEAVY))
     expected = run(method, world(None), world(None).start(0))
     result, seen = states(method, world(4))
     assert difference(result.state, expected.state) == ""
@@ -199,7 +201,8 @@ def test_fixed_mask_phases_of_the_catalogue_run_there(name: str, monkeypatch: py
     from nets.sparse import SparseEngine
     from nets.sparse.skipping import SkippingEngine
 
-    data, steps = pictures((1, 4, 5), 0.8, 1), dict.fromkeys(("Engine", "SkippingEngine", "SparseEngine"), 0)
+    steps: dict[str, int] = dict.fromkeys(("Engine", "SkippingEngine", "SparseEngine"), 0)
+    data = pictures((1, 4, 5), 0.8, 1)
 
     def counting(kind: Any, label: str) -> None:
         train = kind.train
@@ -215,7 +218,7 @@ def test_fixed_mask_phases_of_the_catalogue_run_there(name: str, monkeypatch: py
     model = perceptron(20, 16, 3)
     worlds = [Network(model, data, recipe=HEAVY, engine=engine) for engine in ("dense", "auto:skipping:0.4")]
     plan = nets.Plan(worlds[0].layout, round(0.2 * worlds[0].layout.n), 16, HEAVY)
-    method = nets.catalogue.METHODS[name](plan)
+    method = METHODS[name](plan)
     one = run(method, worlds[0], worlds[0].start(0)).state
     dense = steps.pop("Engine")
     assert dense > 0 and not any(steps.values())
@@ -223,3 +226,23 @@ def test_fixed_mask_phases_of_the_catalogue_run_there(name: str, monkeypatch: py
     assert steps["SparseEngine"] > 0 and "Engine" not in steps
     assert sum(steps.values()) == dense  # no step of these methods is left to the dense engine
     assert torch.equal(one.support, two.support) and torch.allclose(one.x, two.x, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif("SPARSOPT_DATA" not in os.environ, reason="needs MNIST")
+def test_the_curve_of_a_run_is_that_of_the_dense_engine() -> None:
+    """IMP of LeNet-300-100 on real images: weights stay together for hundreds of steps, accuracies to a few samples."""
+    data = nets.data.load("mnist").subset(4000, 2000)
+    recipe, curves = Recipe(0.01, optimiser=SGD(0.9, weight_decay=1e-4)), []
+    for engine in ("dense", "auto:skipping:0.3"):
+        network = Network(nets.models.build("lenet-300-100"), data, recipe=recipe, engine=engine, chunk=62)
+        plan = nets.Plan(network.layout, round(0.1 * network.layout.n), 62, recipe)
+        curves.append(_curve(METHODS["imp"](plan, rounds=3), network))
+    dense, auto = (np.array(curve) for curve in curves)
+    assert len(dense) == len(auto) >= 4 and dense.max() > 0.5
+    assert np.abs(dense - auto).max() < 0.01
+
+
+def _curve(method: Any, network: Network) -> list[float]:
+    found: dict[int, float] = {}
+    run(method, network, network.start(0), save=lambda state, _: found.update({state.cost: network.test(state)[1]}))
+    return [found[cost] for cost in sorted(found)]
