@@ -26,11 +26,11 @@ class Train:
     """Train a network on all its weights: what pruning is measured against."""
 
     data: str | None = None
-    """digits, mnist, fashion or cifar10; default: the recipe's"""
+    """digits, mnist, fashion or cifar10; default: the recipe's, digits for adam and sgd"""
     model: str | None = None
-    """a name of `python -m nets methods`; default: the recipe's"""
+    """a model of `python -m nets methods`; default: the recipe's, lenet-300-100 for adam and sgd"""
     epochs: float | None = None
-    """length of one training; default: the recipe's"""
+    """length of one training; default: the recipe's, 20 for adam and sgd"""
     width: float = 1.0
     """factor on the channels and hidden units of each layer"""
     init: str = "kaiming-normal"
@@ -42,7 +42,7 @@ class Train:
     seed: int = 0
     """of first weights, order of samples, and all that is random"""
     out: Path | None = None
-    """folder for checkpoints and results"""
+    """folder for checkpoints and results, so that the same command continues; default: nothing is kept"""
     device: str = "cpu"
     """cpu or cuda"""
     engine: str = "dense"
@@ -98,9 +98,9 @@ class Prune(Train):
     """Prune a network to a sparsity that is met exactly."""
 
     method: str | None = None
-    """a name of `python -m nets methods`, also with a control: imp+reinit; default: the recipe's, else imp"""
+    """a method of `python -m nets methods`, also with a control: imp+reinit; default: the recipe's, else imp"""
     sparsity: float = 0.9
-    """fraction of the prunable weights to remove, 0 or more and below 1"""
+    """fraction of the prunable weights to remove (of structured methods: of the channels), 0 or more and below 1"""
     budget: int | None = None
     """training steps in all, instead of epochs: the method shares them out"""
     set: tuple[str, ...] = ()

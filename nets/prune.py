@@ -157,9 +157,7 @@ def _plan(network: Network, sparsity: float, epochs: float, recipe: Recipe, stru
     k = round((1 - sparsity) * n) if isinstance(sparsity, Real) and 0 <= sparsity < 1 else 0
     if k == 0:
         what = "weight" if structure == Elements() else "channel"
-        wrong = (
-            f"would keep no {what} of {n}" if isinstance(sparsity, Real) and sparsity >= 0 else "is no such fraction"
-        )
+        wrong = f"would keep no {what} of {n}" if isinstance(sparsity, Real) and sparsity >= 0 else "is no fraction"
         raise InvalidInput(
             f"sparsity = {sparsity!r} {wrong}; give 0 <= sparsity <= {1 - 1 / n:.8g}, "
             f"the fraction of prunable {what}s to remove"

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,16 @@ def test_progress_and_accuracies_along_the_way() -> None:
 
 @pytest.mark.parametrize("sparsity", [1.0, -0.1, math.nan, math.inf, 2, "0.9", None, 0.9999])
 def test_impossible_sparsities(sparsity: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"sparsity = .* would keep no weight of 376; give 0 <= sparsity <= 0\.9973"):
+    wrong = r"(is no fraction|would keep no weight of 376); give 0 <= sparsity <= 0\.9973"
+    with pytest.raises(InvalidInput, match=rf"sparsity = {re.escape(repr(sparsity))} {wrong}"):
         prune(sparsity=sparsity)
+
+
+def test_a_model_and_data_that_are_none() -> None:
+    with pytest.raises(InvalidInput, match=r"model = 3: give an nn.Module, .* a name of nets.models.names\(\)"):
+        prune(model=3)
+    with pytest.raises(InvalidInput, match=r"data = 'mnist' is a name; give nets.data.load\('mnist'\)"):
+        prune(data="mnist")
 
 
 @pytest.mark.parametrize("epochs", [0, -1, math.nan, math.inf])
