@@ -80,6 +80,17 @@ def test_table_is_complete() -> None:
     assert set(nets.catalogue.METHODS) - {"dense", "imp-reinit"} <= named
 
 
+def test_every_network_method_is_verified_against_something() -> None:
+    """The table of what each is held against names all of them once, and files that exist."""
+    rows = re.search(r"\| network methods \| an independent answer .*?\n\|---.*?\n(.*?)\n\n", README, flags=re.S)
+    assert rows is not None
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[1].splitlines()]
+    named = [name for row in cells for name in re.findall(r"`([\w-]+)`", row[0])]
+    assert sorted(named) == sorted(nets.catalogue.METHODS)
+    for pattern in (pattern for row in cells for pattern in re.findall(r"`([\w*]+)`", row[2])):
+        assert list(Path(__file__).parent.glob(f"{pattern}.py")), pattern
+
+
 def test_tests_that_are_named_exist() -> None:
     named = re.findall(r"`(tests/\w+\.py)::(\w+)`", README)
     assert len(named) >= 13
