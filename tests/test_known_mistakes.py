@@ -18,7 +18,7 @@ from tests.networks import ADAM, MOMENTUM, blobs, module, network, plan_of, stat
 
 COME_BACK = {  # methods whose weights may return, as their papers want it
     "growth", "rigl", "set", "rigl-accept", "snfs", "granet", "arht", "acdc", "dpf", "top-kast", "force", "movement",
-    "soft-filter-pruning", "early-bird",
+    "soft-filter-pruning", "early-bird", "early-bird-channels",
 }  # fmt: skip
 every_method = pytest.mark.parametrize("method", METHODS)
 
