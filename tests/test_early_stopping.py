@@ -25,7 +25,7 @@ from tests.networks import MOMENTUM, network, plan_of
 def test_a_stage_ends_when_the_loss_has_not_fallen_for_so_many_rounds(losses: list[int], patience: int) -> None:
     """And the first round with the least loss so far is the one that is remembered."""
     state, at = State(torch.zeros(1), torch.ones(1, dtype=torch.bool), 0), 0
-    judge = Plateau(patience)
+    judge, status = Plateau(patience), None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nets.early_stopping.part_of", lambda oracle, held_out, seed: oracle)
         for at, loss in enumerate(losses):
