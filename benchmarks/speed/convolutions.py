@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import cells, environment
 from sparsopt.errors import MissingCapability
 
-STEPS = 3  # of a network at a time
+STEPS = 2  # of a network at a time
 DENSITIES = (0.2, 0.1, 0.05, 0.02)
 
 

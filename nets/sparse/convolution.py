@@ -162,8 +162,8 @@ class _BatchNorm(torch.autograd.Function):
         (x, out, weight, found), (adds, floor, pool) = ctx.saved_tensors, ctx.rest
         slopes, of_both = pool.empty(*x.shape), x.new_empty((2, len(x)))
         of_other = pool.empty(*x.shape) if adds else x.new_empty((len(x), 0))
-        rows = (_rows(a) for a in (x, planes(out), planes(d), slopes, of_other))
-        normalise_backward(*rows, _rows(weight), found.numpy(), floor, *of_both.numpy())
+        known = _rows(x), _rows(planes(out)), _rows(planes(d))
+        normalise_backward(known, _rows(slopes), _rows(of_other), _rows(weight), found.numpy(), floor, of_both.numpy())
         return images(slopes), images(of_other) if adds else None, *of_both, None, None, None
 
 

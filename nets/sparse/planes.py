@@ -130,9 +130,10 @@ def normalise(x, other, y, weight, bias, epsilon, floor, found):  # type: ignore
 
 
 @numba.njit(**SUMS)
-def normalise_backward(x, y, d, slopes, of_other, weight, found, floor, of_weight, of_bias):  # type: ignore[no-untyped-def]
-    """Gradients of x, other, weight and bias from d, that of y; above the floor only."""
-    (C, M), (mean, _, scale) = x.shape, found
+def normalise_backward(known, slopes, of_other, weight, found, floor, of_both):  # type: ignore[no-untyped-def]
+    """Gradients of x, other, and both weight and bias. known: x, y, and y's gradient, which counts above the floor."""
+    x, y, d = known
+    (C, M), (mean, _, scale), (of_weight, of_bias) = x.shape, found, of_both
     for c in range(C):
         row, out, more, m = x[c], slopes[c], of_other[c], mean[c]
         along, total = 0.0, 0.0
