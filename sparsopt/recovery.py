@@ -45,7 +45,7 @@ LARGE: dict[str, Make] = {
     "triples p=600 k=400": lambda seed: coherent_triples(200, seed=seed),
 }
 PLAIN: dict[str, Callable[[int], Any]] = {
-    "omp, |g|": lambda k: catalogue.omp(k, by=Gradient()),
+    "omp, by gradient": lambda k: catalogue.omp(k, by=Gradient()),
     "iht, 1/L": catalogue.iht,
     "niht, plain": catalogue.niht,
     "htp, 1/L": catalogue.htp,
@@ -108,5 +108,5 @@ def table(rows: Mapping[str, Mapping[str, Cell]]) -> str:
     lines = [f"| recovered of {seeds} | " + " | ".join(rows) + " |", "|---|" + "---|" * len(rows)]
     lines += [f"| {name} | " + " | ".join(str(row.get(name, "")) for row in rows.values()) + " |" for name in names]
     return "\n".join(
-        [*lines, "- a proof says that it fails, + that it does not; |g|, 1/L, plain: in the columns' units"]
+        [*lines, "- a proof says that it fails, + that it does not; by gradient, 1/L, plain: in the columns' units"]
     )

@@ -157,8 +157,9 @@ class Search:
         """One round of stage E: oscillation, then pairs; the best support that was found."""
         C, near = self.surroundings(t)
         best = near.copy()
-        most = int(min(near.m, 200, self.samples if near.m <= self.samples else 0.6 * self.samples))
-        for reach in (2 * self.k, most):
+        rank = near.rank()
+        most = min(near.m, 200, rank if near.m <= rank else int(0.6 * rank))
+        for reach in (min(2 * self.k, most), most):
             if reach >= near.m:
                 near.eliminated(self.k)
             else:
@@ -170,7 +171,7 @@ class Search:
                 best = near.copy()
         if best.value < t.value - self.tolerance:
             return self.everywhere(C[best.S])
-        return self.paired(t, C)
+        return self.paired(t, C) if self.k + 2 < rank else t  # else any pair fits everything: rounding would choose
 
     def paired(self, t: Swept, C: Indices) -> Swept:
         """The pairs (one of C, one of all) that gain most together: both come in, two go out, swaps."""

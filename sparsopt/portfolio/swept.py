@@ -246,6 +246,12 @@ class Swept:
         P = _mirrored(LAPACK.dpotri(L[:rank, :rank], lower=1)[0])
         self.to(kept[_cheapest_out(P, P @ (self.c / root)[kept], min(size, rank))])
 
+    def rank(self) -> int:
+        """How many of the m coordinates are independent of each other: repeated samples do not count twice."""
+        root = np.sqrt(np.where(self.h > 0, self.h, 1.0))
+        H = self.rows(np.arange(self.m)) / root
+        return int(LAPACK.dpstrf(H / root[:, None], tol=DEPENDENT, lower=1)[2])
+
     def polish(self, tolerance: float) -> bool:
         """Best swaps until none lowers f by more than `tolerance`; whether there was one."""
         changed = False
@@ -287,6 +293,8 @@ def _cheapest_out(P: Matrix, x: Vector, size: int) -> NDArray[np.intp]:
 
 def inverse(G: Matrix) -> Matrix:
     """G^-1, the pseudo-inverse where G is singular."""
+    if not G.size:
+        return G.copy()
     factor, failed = LAPACK.dpotrf(G, lower=1)
     if not failed:
         P, failed = LAPACK.dpotri(factor, lower=1)
