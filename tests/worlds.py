@@ -50,6 +50,7 @@ class FullBatch:
     def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
         self.images, self.labels = torch.from_numpy(X), torch.from_numpy(y)
         self.test_images, self.test_labels = self.images, self.labels
+        self.inputs = tuple(X.shape[1:])
 
     def to(self, device: Any) -> FullBatch:
         return self
