@@ -7,8 +7,8 @@ C. Swaps over all coordinates, to exact one-swap optimality. Where the members s
 D. A second start by orthogonal matching pursuit over all coordinates; the better one stays. Where the data still ask
    for more than noise does and the unrestricted minimiser is unique, that, pruned, is a third.
 E. Until nothing improves: oscillate (forward far past k, backward to k) and try pairs, on a screened Gram; swaps.
-F. Where samples are few (n < 2 k log p), or effort > 1: tabu search (Glover 1989). One or two members leave, the
-   cheapest first, and the best come in, better or not; who came may not leave at once, nor who left come back.
+F. Tabu search (Glover 1989): one or two members leave, the cheapest first, and the best come in, better or not; who
+   came may not leave at once, nor who left come back. Long where samples are few (n < 2 k log p), else short.
 
 No single start survives the hard instances; each stage is there for one that the others miss. Where p is so large that
 k rows of its Hessian would be more than `WIDE` numbers, C to F see the `POOL` coordinates that ask most.
@@ -27,6 +27,7 @@ from sparsopt.portfolio.tableau import REBUILD, Matrix, Vector
 ALL = 250  # problems up to this size are one tableau
 SMALL = 200  # up to this size no answer is taken for clear: decoys are clearly worth more than what fits exactly
 MOVES, WORK = 2000, 1.6e8  # of tabu search, times effort: at most so many; at most so many numbers that they touch
+SHORT = 30  # moves where samples are many
 STAY, AWAY = (1, 4), (3, 15)  # moves for which who came stays, and who left stays away
 WIDE = 1 << 22
 POOL = 4096
@@ -50,7 +51,7 @@ class Search:
         self.rows: Any = Rows(problem, k)
         self.explained = False
         few = self.samples < 2 * k * math.log(max(self.p, 2))  # then the other stages give out
-        self.moves = min(int(WORK / (self.p * (k + 10))), MOVES) * effort if few or effort > 1 else 0
+        self.moves = effort * (min(int(WORK / (self.p * (k + 10))), MOVES) if few or effort > 1 else SHORT)
 
     # ---- pieces ----------------------------------------------------------------------------------------------------
 
@@ -84,7 +85,7 @@ class Search:
         size = self.p if self.p <= ALL else max(math.ceil(1.5 * self.k) + 20, math.isqrt(self.p))
         size = min(self.p, size)  # up to sqrt(p), a Gram costs no more than a pass over the data
         C = largest(self.start, size)
-        t, highest = self.tableau(C, C[:0]), None
+        t, highest, S, asks = self.tableau(C, C[:0]), None, C[:0], self.start
         t.forward(self.k)
         for _ in range(20):
             t.polish(self.tolerance)

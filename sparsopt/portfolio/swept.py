@@ -300,7 +300,7 @@ def inverse(G: Matrix) -> Matrix:
         P, failed = LAPACK.dpotri(factor, lower=1)
         if not failed:
             return _mirrored(P)
-    return np.asarray(np.linalg.pinv(G, hermitian=True))
+    return np.asarray(np.linalg.pinv(G, hermitian=True), dtype=np.float64)
 
 
 def _mirrored(L: Matrix) -> Matrix:
