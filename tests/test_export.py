@@ -273,13 +273,19 @@ def test_a_packed_file_is_as_small_as_the_hardware_s_form(tmp_path: Path) -> Non
     assert parts["values"].numel() * 2 == mask.numel() and parts["bits"].numel() * 8 == mask.numel() == 64 * 128
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_three_columns_for_every_form(tmp_path: Path) -> None:
+def test_three_columns_for_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Theory, bytes and seconds: zeros save FLOPs in theory and no byte of a dense file; channels save both."""
-    model = lived_in("resnet")
+    model = lived_in("flattened")
     masked, masks = without(model, lambda count: range(0, count, 2))
+
+    def written(_: nn.Module, __: Tensor, path: Path) -> export.Exported:
+        path.write_bytes(bytes(70))
+        return export.Exported(path, 70, 0.0)
+
+    monkeypatch.setattr(export.files, "onnx", written)  # which has its own test, and takes its time
+    monkeypatch.setattr(export.files, "onnx_session", lambda path: lambda x: x)
     done = export.compared(masked, masks, IMAGES, tmp_path, repeats=3)
-    assert {"dense", "masked", "packed", "shrunk"} <= {form.name for form in done.forms}
+    assert {f.name for f in done.forms} == {"dense", "masked", "packed", "onnx", "shrunk", "shrunk onnx"}
     small = export.shrink(model, masks, IMAGES, repeats=0)
     assert done["masked"].flops < done["dense"].flops and done["masked"].bytes == done["dense"].bytes
     assert done["shrunk"].flops == pytest.approx(small.flops[1]) and done["dense"].flops == small.flops[0]
@@ -290,8 +296,14 @@ def test_three_columns_for_every_form(tmp_path: Path) -> None:
         assert form.bytes == file.stat().st_size and form.seconds > 0
     said = str(done)
     assert "FLOPs: of one sample, by theory" in said and "multiplied like any other number" in said and "Ampere" in said
+
+    def missing(*_: Any) -> None:
+        raise MissingCapability("ONNX needs onnxscript")
+
+    monkeypatch.setattr(export.files, "onnx", missing)
     plain = export.compared(*pruned("residual"), blobs().test_images, tmp_path, repeats=1)
-    assert "shrunk" not in {form.name for form in plain.forms} and "not shrunk: none of the 6 channels" in str(plain)
+    assert [form.name for form in plain.forms] == ["dense", "masked", "packed"]
+    assert "not shrunk: none of the 6 channels" in str(plain) and "no onnx: ONNX needs onnxscript" in str(plain)
 
 
 def test_a_structured_run_is_shrunk_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
