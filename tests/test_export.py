@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nets import export
+from nets.export import files
 from nets.export.packing import pack, pack_bits, unpack, unpack_bits
 from nets.export.semi_structured import layers_of_two_of_four
 from sparsopt import support as sp
@@ -282,8 +283,8 @@ def test_three_columns_for_every_form(tmp_path: Path, monkeypatch: pytest.Monkey
         path.write_bytes(bytes(70))
         return export.Exported(path, 70, 0.0)
 
-    monkeypatch.setattr(export.files, "onnx", written)  # which has its own test, and takes its time
-    monkeypatch.setattr(export.files, "onnx_session", lambda path: lambda x: x)
+    monkeypatch.setattr(files, "onnx", written)  # which has its own test, and takes its time
+    monkeypatch.setattr(files, "onnx_session", lambda path: lambda x: x)
     done = export.compared(masked, masks, IMAGES, tmp_path, repeats=3)
     assert {f.name for f in done.forms} == {"dense", "masked", "packed", "onnx", "shrunk", "shrunk onnx"}
     small = export.shrink(model, masks, IMAGES, repeats=0)
@@ -300,7 +301,7 @@ def test_three_columns_for_every_form(tmp_path: Path, monkeypatch: pytest.Monkey
     def missing(*_: Any) -> None:
         raise MissingCapability("ONNX needs onnxscript")
 
-    monkeypatch.setattr(export.files, "onnx", missing)
+    monkeypatch.setattr(files, "onnx", missing)
     plain = export.compared(*pruned("residual"), blobs().test_images, tmp_path, repeats=1)
     assert [form.name for form in plain.forms] == ["dense", "masked", "packed"]
     assert "not shrunk: none of the 6 channels" in str(plain) and "no onnx: ONNX needs onnxscript" in str(plain)
