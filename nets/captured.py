@@ -185,8 +185,8 @@ def recorded(step: Step, seed: Callable[[int], None]) -> Replay:
     record = RECORDERS.get(step.engine.device.type)
     if record is None:
         return step.body
+    before, replay = [tensor.clone() for tensor in step.written()], step.body
     try:
-        before = [tensor.clone() for tensor in step.written()]
         expected = _twice(step, step.body, before, seed)
         replay = record(step.body, step.engine.device)
         found = _twice(step, replay, before, seed)

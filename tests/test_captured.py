@@ -138,7 +138,7 @@ def test_the_samples_that_fill_no_batch_and_a_batch_of_all(tape: Recorder) -> No
         recipe = dataclasses.replace(MOMENTUM, batch=size)
         one, two = pair("perceptron", recipe)
         states = [run(static(7, recipe), world, world.start(0)).state for world in (one, two)]
-        assert difference(*states) == ""
+        assert difference(states[0], states[1]) == ""
 
 
 # ---- what is recorded anew, and what is not recorded ---------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_gates_with_a_memory_of_their_own_are_left_to_the_engine(tape: Recorder)
         if name in METHODS:
             method = METHODS[name](plan_of(one))
             ends = [run(method, world, world.start(0)).state for world in (one, two)]
-            assert difference(*ends) == "", name
+            assert difference(ends[0], ends[1]) == "", name
     narrow = Network(module().to(torch.bfloat16), blobs(), recipe=MOMENTUM, engine="captured")
     before = tape.recordings
     run(static(2), narrow, narrow.start(0))
@@ -268,11 +268,11 @@ def test_short_numbers_are_a_named_change_of_products_on_cuda_alone() -> None:
     one, two = network(recipe=MOMENTUM), network(recipe=dataclasses.replace(MOMENTUM, precision="tfloat32"))
     before = torch.backends.cuda.matmul.allow_tf32
     ends = [run(static(4, world.recipe), world, world.start(0)).state for world in (one, two)]
-    assert difference(*ends) == "" and torch.backends.cuda.matmul.allow_tf32 == before
+    assert difference(ends[0], ends[1]) == "" and torch.backends.cuda.matmul.allow_tf32 == before
 
 
 def test_bfloat16_by_autocast_is_recorded(tape: Recorder) -> None:
     recipe = dataclasses.replace(MOMENTUM, precision="bfloat16", memory="channels_last")
     one, two = pair("residual", recipe)
     ends = [run(static(6, recipe), world, world.start(0)).state for world in (one, two)]
-    assert difference(*ends) == "" and tape.recordings == 1
+    assert difference(ends[0], ends[1]) == "" and tape.recordings == 1
