@@ -28,9 +28,9 @@ Prune = Callable[..., Any]  # (method, folder, **changes) -> Outcome
 
 def find(method: str) -> Any:
     """The entry of a method; that of the network which a scratch training takes. Raises InvalidInput."""
-    from nets import controls
+    from nets import catalogue
 
-    return controls.find(_parts(method)[0])
+    return catalogue.find(_parts(method)[0])
 
 
 def counted(method: str, otherwise: Rule) -> Rule:

@@ -27,8 +27,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from nets.catalogue.plan import evaluations
 from nets.gates import Masked
+from nets.plan import evaluations
 from sparsopt.method import Method
 from sparsopt.result import Trace
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from nets import diagnostics, flops
-from nets.catalogue.plan import evaluations
+from nets.plan import evaluations
 from nets.training import Network
 from sparsopt import support as sp
 from sparsopt.result import Result, Status, Trace

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from nets import catalogue, checkpoint, controls, flops, models
 from nets.catalogue import Plan
-from nets.catalogue.plan import configured
 from nets.data import DataSet, from_arrays
 from nets.folder import Folder, configuration, engine_of
 from nets.models import Named
 from nets.outcome import Outcome, outcome_of, reports
+from nets.plan import configured
 from nets.recipe import Recipe
 from nets.recipes import RECIPES, Published
 from nets.structured.rule import rule_of, structure_of
@@ -112,7 +112,7 @@ def prune(
             f"model = {model!r}: give an nn.Module, a function seed -> nn.Module, or a name of "
             f"nets.models.names(): {', '.join(models.names())}"
         )
-    entry = controls.find(method) if isinstance(method, str) else method
+    entry = catalogue.find(method) if isinstance(method, str) else method
     prunable = rule_of(entry, prunable, paper.prunable, named, dataset.inputs)
     how: dict[str, Any] = {"prunable": prunable, "recipe": recipe, "device": device, "chunk": max(1, chunk)}
     network = Network(named, dataset, engine=engine, **how)

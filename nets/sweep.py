@@ -50,7 +50,7 @@ class Sweep(Train):
     """run nothing: print the command of each unfinished run"""
 
     def __call__(self) -> None:
-        from nets.controls import find
+        from nets.catalogue import find
 
         for method in self.methods:
             find(method)

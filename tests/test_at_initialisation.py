@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 import nets
 from nets.catalogue import METHODS
-from nets.catalogue.plan import cost, evaluations, scoring
 from nets.engine import Engine
+from nets.plan import cost, evaluations, scoring
 from nets.scores import SNIP, GraSP, Inverted, SynFlow
 from nets.training import Network
 from nets.weights import Weights

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import nets
-from nets.catalogue import METHODS, cost, within
+from nets.catalogue import METHODS, cost, find, within
 from nets.controls import (
     CONTROLS,
     Controlled,
@@ -23,7 +23,6 @@ from nets.controls import (
     Reinitialise,
     Restart,
     Shuffle,
-    find,
     inverted,
     reinitialised,
     until_mask,

@@ -74,7 +74,11 @@ def test_sizes_are_exact_in_every_phase(method: str, sparsity: float) -> None:
         assert row.size == declared(phase, size, row, world.layout), (row.stage, row.round, row.phase)
         size = row.size
     assert size == sp.count(result.support) == (world.layout.n if method == "dense" else plan.k)
-    assert not result.x[~result.support].any() and result.status in (Status.FINISHED, Status.SUPPORT_STABLE, Status.PLATEAU)
+    assert not result.x[~result.support].any() and result.status in (
+        Status.FINISHED,
+        Status.SUPPORT_STABLE,
+        Status.PLATEAU,
+    )
 
 
 @every_method

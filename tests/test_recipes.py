@@ -14,7 +14,7 @@ import nets
 import nets.recipe
 import nets.weights
 from nets.catalogue import METHODS, Plan
-from nets.catalogue.plan import configured
+from nets.plan import configured
 from nets.recipe import SGD, Adam, Triangle
 from nets.recipes import FAST, RECIPES, Published
 from nets.weights import Weights

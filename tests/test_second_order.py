@@ -13,8 +13,8 @@ import torch
 
 import nets
 from nets.catalogue import Plan, cost, second_order
-from nets.catalogue.plan import scoring
 from nets.local_models import Fisher, Layerwise, LocalFit, LocalScore, Pursuit, Rows, Solve, Surgeon, SurgeonUpdate
+from nets.plan import scoring
 from nets.recipe import Adam, Cosine, Recipe
 from nets.training import Network, Train
 from sparsopt import support as sp

@@ -10,7 +10,7 @@ import pytest
 import nets
 from nets.__main__ import main
 from nets.catalogue import METHODS, Plan
-from nets.catalogue.plan import configured
+from nets.plan import configured
 from nets.training import Train
 from sparsopt.errors import InvalidInput
 from sparsopt.fits import Remember

@@ -38,7 +38,7 @@ def said(seconds: float) -> str:
 def steps(cell: NetworkCell) -> int:
     """Training steps that a cell takes in all, if no judge ends it early."""
     from benchmarks import structured
-    from nets.catalogue.plan import Plan, configured, cost, within
+    from nets.plan import Plan, configured, cost, within
 
     data, network = _load(cell.data, cell.part, cell.seed), _network(cell)
     layout = _built(*network).layout

@@ -28,9 +28,11 @@ from nets.catalogue import (
     structured,
     thresholding,
 )
-from nets.catalogue.plan import Entry, Plan, cost, within
+from nets.controls import CONTROLS, Controlled
+from nets.plan import Entry, Plan, cost, within
+from sparsopt.names import lookup
 
-__all__ = ["METHODS", "Entry", "Plan", "cost", "within"]
+__all__ = ["METHODS", "Entry", "Plan", "cost", "find", "within"]
 
 FAMILIES = (
     at_initialisation,
@@ -49,3 +51,16 @@ FAMILIES = (
 )
 
 METHODS: dict[str, Entry] = {name: entry for family in FAMILIES for name, entry in family.METHODS.items()}
+
+
+def find(name: str) -> Entry:
+    """The entry of a name: "imp", or "imp+reinit"; several controls apply from left to right.
+
+    Raises InvalidInput with the nearest names for a method or control that is not known.
+    """
+    method, *controls = name.split("+")
+    entry = lookup(METHODS, method, "network method")
+    for control in controls:
+        lookup(CONTROLS, control, "control")
+        entry = Controlled(entry, control)
+    return entry

@@ -6,7 +6,7 @@ must beat is `random`, and `smart-ratio`, which looks at no weight either.
 
 from __future__ import annotations
 
-from nets.catalogue.plan import Entry, Plan, finish, scoped
+from nets.plan import Entry, Plan, finish, scoped
 from nets.scores import SNIP, GraSP, SynFlow
 from sparsopt.fits import Feedback, Fit, Restrict
 from sparsopt.method import Method, Phase, Stage

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from nets.catalogue.plan import Entry, Plan
 from nets.gates import CompressionAware, SoftThreshold, TopProducts
+from nets.plan import Entry, Plan
 from nets.recipe import SGD, Recipe
 from nets.training import Network, Train
 from sparsopt import catalogue as convex

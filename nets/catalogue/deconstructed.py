@@ -8,9 +8,9 @@ Criteria and actions are in `nets.deconstruction`.
 
 from __future__ import annotations
 
-from nets.catalogue.plan import Entry, Plan
 from nets.catalogue.retraining import imp_layerwise
 from nets.deconstruction import EARLY, START, Criterion, Frozen, NonZero, TreatAs
+from nets.plan import Entry, Plan
 from sparsopt.fits import Remember, Restrict
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Keep, Stay

@@ -11,8 +11,8 @@ abstract was at hand. What is ours: everything that this needs to be an algorith
 
 from __future__ import annotations
 
-from nets.catalogue.plan import Entry, Plan
 from nets.inertial import AtGap, RecordGap, Shadow, Spectrum
+from nets.plan import Entry, Plan
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything, Keep, Stay
 from sparsopt.names import lookup

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from nets.catalogue.plan import Entry, Plan, scoped
+from nets.plan import Entry, Plan, scoped
 from sparsopt.errors import InvalidInput
 from sparsopt.fits import Restrict
 from sparsopt.method import Method, Phase, Stage

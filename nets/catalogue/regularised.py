@@ -12,10 +12,10 @@ from __future__ import annotations
 import dataclasses
 
 from nets.adaptive import Release, Ridged
-from nets.catalogue.plan import Entry, Plan, scoped
 from nets.catalogue.replacement import rigl_accept
 from nets.early_stopping import BEST, Plateau, TrainOnPart
 from nets.gates import Extruded
+from nets.plan import Entry, Plan, scoped
 from nets.recipe import Constant
 from nets.training import Train
 from sparsopt.fits import Clock, FreshOptimiser, Remember, Restrict, Rewind

@@ -8,8 +8,8 @@ k best scores, so that the size is exact, and say what follows: they differ from
 
 from __future__ import annotations
 
-from nets.catalogue.plan import Entry, Plan
 from nets.joint import BiLevel, Continuous, Deterministic, HardConcrete, Movement, SignalToNoise, Variational
+from nets.plan import Entry, Plan
 from nets.relaxations import Scores
 from sparsopt.fits import Clock, FreshOptimiser, Remember, Restrict, Rewind
 from sparsopt.method import Method, Phase, Stage

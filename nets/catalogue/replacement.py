@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 
-from nets.catalogue.plan import Entry, Plan, finish
 from nets.gates import Averaging
 from nets.moves import CosineShare, Redistribute, SwapShare
+from nets.plan import Entry, Plan, finish
 from sparsopt import catalogue as convex
 from sparsopt.fits import Restrict
 from sparsopt.judges import IfDecreasing, Judge

@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from nets.catalogue.plan import Entry, Plan
 from nets.catalogue.thresholding import gmp
 from nets.controls import reinitialised
+from nets.plan import Entry, Plan
 from nets.training import Train
 from sparsopt.errors import InvalidInput
 from sparsopt.fits import Clock, FreshOptimiser, Remember, Rewind

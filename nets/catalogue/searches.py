@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from nets.catalogue.plan import Entry, Plan
+from nets.plan import Entry, Plan
 from nets.recipe import SGD, Adam, Cosine, Recipe
 from nets.relaxations import EdgePopup, GemMiner, Rescaled, Scale, Scores, Supermask, TopScores
 from sparsopt.fits import Clock, FreshOptimiser, Restrict

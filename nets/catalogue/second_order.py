@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nets.catalogue.plan import Entry, Plan
 from nets.local_models import (
     Fisher,
     Layerwise,
@@ -26,6 +25,7 @@ from nets.local_models import (
     Sweep,
     SweepUpdate,
 )
+from nets.plan import Entry, Plan
 from sparsopt.fits import Clock, Exact, FreshOptimiser, Restrict
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything, Keep, Removal, Stay

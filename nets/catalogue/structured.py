@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nets.catalogue.plan import Entry, Plan
 from nets.catalogue.thresholding import TrainOn
 from nets.gates import Gate
 from nets.local_models import Layerwise, LocalFit, Solve
+from nets.plan import Entry, Plan
 from nets.structured.contributions import Samples
 from nets.structured.groups import FilterNorms, Scales, Slimming, UnitsStable, ZeroFilters
 from nets.structured.rule import Channels, of_channels

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nets.catalogue.plan import Entry, Plan, finish, scoped
 from nets.gates import Exploring, Gate, Lasso, StraightThrough
+from nets.plan import Entry, Plan, finish, scoped
 from nets.training import Train
 from sparsopt import catalogue as convex
 from sparsopt.fits import FreshOptimiser

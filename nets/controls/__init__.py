@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from nets.controls.fits import Reinitialise, Restart, reinitialised
 from nets.controls.moves import Inverted, Shuffle, Worst, inverted
-from nets.controls.wrappers import CONTROLS, Control, Controlled, find, until_mask
+from nets.controls.wrappers import CONTROLS, Control, Controlled, until_mask
 
 __all__ = [
     "CONTROLS",
@@ -34,7 +34,6 @@ __all__ = [
     "Restart",
     "Shuffle",
     "Worst",
-    "find",
     "inverted",
     "reinitialised",
     "until_mask",

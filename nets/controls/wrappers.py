@@ -1,31 +1,27 @@
 """Controls as maps from methods to methods, and the names they go by.
 
->>> find("imp+reinit")(plan).name
-'imp+reinit'
+>>> CONTROLS["reinit"](method, plan).stages[-1]
+Stage(phases=(Phase(move=Stay(), fit=Reinitialise()), ...
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nets.controls.fits import Reinitialise, Restart
 from nets.controls.moves import Shuffle, inverted
+from nets.plan import Entry, Plan, cost
 from nets.training import Train
 from nets.weights import Rule
 from sparsopt.errors import InvalidInput
 from sparsopt.fits import Fit, Restrict
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything, Move, Stay
-from sparsopt.names import lookup
 
-if TYPE_CHECKING:
-    from nets.catalogue import Entry, Plan
-
-__all__ = ["CONTROLS", "Control", "Controlled", "find", "until_mask"]
+__all__ = ["CONTROLS", "Control", "Controlled", "until_mask"]
 
 Model = Any  # an nn.Module, or a function seed -> nn.Module
 
@@ -92,8 +88,6 @@ class SmallDense(Control):
     """
 
     def __call__(self, method: Method, plan: Plan) -> Method:
-        from nets.catalogue import cost
-
         steps = cost(method)
         return Method(method.name, (Stage((Phase(Everything(), Train(steps, plan.recipe)),)),), "Evci et al. (2020)")
 
@@ -141,18 +135,3 @@ class Controlled:
         """The model that this entry trains: see `Control.model`."""
         before = getattr(self.of, "model", None)
         return CONTROLS[self.control].model(model if before is None else before(model, k, prunable), k, prunable)
-
-
-def find(name: str) -> Entry:
-    """The entry of a name: "imp", or "imp+reinit"; several controls apply from left to right.
-
-    Raises InvalidInput with the nearest names for a method or control that is not known.
-    """
-    from nets.catalogue import METHODS
-
-    method, *controls = name.split("+")
-    entry: Callable[..., Method] = lookup(METHODS, method, "network method")
-    for control in controls:
-        lookup(CONTROLS, control, "control")
-        entry = Controlled(entry, control)
-    return entry

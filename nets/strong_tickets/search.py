@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nets.catalogue.plan import Entry, Plan
 from nets.catalogue.searches import edge_popup, mining, supermask
+from nets.plan import Entry, Plan
 from nets.recipe import Recipe
 from nets.strong_tickets.build import build
 from nets.strong_tickets.constructions import Construction, OneMore, TwoForOne
