@@ -19,7 +19,7 @@ import nets.sparse.choice as choice
 from nets.catalogue import METHODS
 from nets.data import Augmentation, DataSet, from_arrays
 from nets.gates import Masked
-from nets.recipe import SGD, Cosine, Recipe
+from nets.recipe import SGD, Adam, Cosine, Recipe
 from nets.sparse.zeros import NonZeros, share_of_zeros
 from nets.training import Network
 from sparsopt import support as sp
@@ -156,6 +156,13 @@ def test_it_says_what_it_cannot_train() -> None:
         Network(nets.models.build("conv-2", (1, 8, 8), 3), data, engine="skipping")
     with pytest.raises(MissingCapability, match="without augmentation"):
         Network(perceptron(64, 3), dataclasses.replace(data, augmentation=Augmentation(flip=True)), engine="skipping")
+
+
+def test_auto_with_adam_measures_nothing_and_trains_as_usual() -> None:
+    """No compiled engine of perceptrons knows Adam."""
+    adam = dataclasses.replace(HEAVY, optimiser=Adam())
+    world = Network(perceptron(20, 8, 3), pictures((1, 4, 5), 0.8, 0), recipe=adam, engine="auto")
+    assert world.engine_name == "auto:-1" and not world.choice.skipping
 
 
 def test_auto_skips_where_zeros_are_many_and_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,9 @@ from torch import nn
 from nets.data import Batches, DataSet
 from nets.engine import Engine
 from nets.explicit import kind
+from nets.gates import Masked
 from nets.recipe import Recipe
-from nets.sparse.engine import available, seconds, threshold
+from nets.sparse.engine import available, seconds, threshold, trains
 from nets.sparse.perceptron import linear_layers
 from nets.sparse.skipping import SkippingEngine
 from nets.sparse.zeros import mostly_zero, skips
@@ -65,6 +66,8 @@ def choose(
         if reason:
             raise MissingCapability(f"engine 'skipping' cannot train this network: {reason}; give engine='dense'")
         return Choice(engine, usual, True)
+    if name == "auto" and not found and not trains(recipe, Masked(), model):
+        return Choice("auto:-1", usual)  # nothing to measure
     rival = float("inf")
     if name == "auto" and not found and mostly_zero(data) and not _obstacle(model, device, weights, data):
         rival = _measured(build, data, recipe)
