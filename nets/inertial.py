@@ -4,6 +4,7 @@ Gradient flow near w is dw/dt = -g - H (w - w0) + the rest. If H has a gap after
 manifold (Foias, Sell, Temam 1988) may carry all that lasts of the motion on d modes. What is here reads off the gap,
 says what the removal of each weight changes in the d modes before it, and how many weights these need.
 
+    >>> A, w = np.random.default_rng(0).standard_normal((6, 20)), np.ones(20)
     >>> modes = Modes.of(A)                                   # H = A'A / m, A (m, n)
     >>> modes.dimension, modes.ratio                          # d, eigenvalue d over eigenvalue d + 1
     >>> modes.leverage                                        # (n,), sums to d

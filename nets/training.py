@@ -4,7 +4,7 @@
 layout, and `train` in the place of `minimise_on`. `Train` is the fit that uses it. So a convex method becomes a pruning
 method by replacing `Exact()` with `Train(...)`, and nothing else.
 
-    >>> network = Network(nets.models.build("lenet-300-100"), nets.data.load("mnist"))
+    >>> network = Network(nets.models.build("lenet-300-100", data.inputs), data)
     >>> method = Method("static", (Stage((Phase(Choose(ERK(26620), Random()), Train(1000, Recipe())),)),))
     >>> result = run(method, network, network.start(seed=0))
 """

@@ -1,7 +1,7 @@
 """Controls as maps from methods to methods, and the names they go by.
 
 >>> CONTROLS["reinit"](method, plan).stages[-1]
-Stage(phases=(Phase(move=Stay(), fit=Reinitialise()), ...
+Stage(phases=(Phase(move=Stay(), fit=Reinitialise(...)), ...
 """
 
 from __future__ import annotations

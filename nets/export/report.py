@@ -1,9 +1,10 @@
 """What pruning saves, in three columns that never agree: operations by theory, bytes on disk, seconds on this machine.
 
 >>> print(compared(outcome.model, outcome.masks, images, "runs/l1"))          # and every file, verified, in the folder
-form               FLOPs        bytes       ms     error   what is real
-dense           8.22e+07    1,112,312     37.1
-shrunk          2.09e+07      286,000     17.6     5e-07   smaller layers, faster on any hardware: ...
+
+    form               FLOPs        bytes       ms     error   what is real
+    dense           8.22e+07    1,112,312     37.1
+    shrunk          2.09e+07      286,000     17.6     5e-07   smaller layers, faster on any hardware: ...
 
 `python -m nets export RUN --to report --model ... --data ...` prints it for a finished run.
 """

@@ -1,7 +1,7 @@
 """Smaller networks as files: the shrunk state dict, and how the unmodified module is cut to its size.
 
 >>> done = shrunk(outcome.model, outcome.masks, images, "net.shrunk.safetensors")
->>> small = load_shrunk("net.shrunk.safetensors", nets.models.build("resnet-20", (3, 32, 32)))      # a plain module
+>>> small = load_shrunk("net.shrunk.safetensors", model)           # a plain module
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ outputs instead gives the gradient of the inputs, with more kinds where the stri
 >>> mask = np.ones((1, 1, 3, 3), bool)                       # 3 x 3, stride 1, padding 1, on 4 x 4
 >>> taps = Taps.forward(mask, (4, 4), Geometry((1, 1), (1, 1), (1, 1)))
 >>> taps.kind.reshape(4, 4)[0], np.diff(taps.ptr).ravel()    # corners have four weights, the inside has nine
-(array([0, 1, 1, 2]), array([4, 6, 4, 6, 9, 6, 4, 6, 4]))
+(array([8, 6, 6, 7]), array([9, 6, 6, 6, 4, 4, 6, 4, 4]))
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whole channels: which weights make one, how a run prunes them, and the smaller network that is left.
 
     >>> outcome = nets.prune("resnet-20", data, "l1-filters", sparsity=0.5)       # half of the channels
-    >>> small = nets.export.shrink(outcome.model, outcome.masks, data.test_images[:64])
+    >>> small = nets.export.shrink(outcome.model, outcome.masks, images)         # as the module takes them
     >>> small.model, small.parameters, small.seconds                             # a plain module with the same outputs
 
 A *channel* here is all that is zero together: a filter, its bias, the scale and shift of its batch norm, and where

@@ -1,8 +1,7 @@
 """What each channel contributes to the outputs of the layers that read it, at sampled places.
 
->>> read, = contributions(network, state, structure, layer=np.arange(16), samples=Samples(), key=(0, 0))
->>> read.name, read.X.shape                # every row adds up to one output of that layer, less its bias
-('1.conv.weight', (1000, 16))
+>>> read, *_ = contributions(network, state, structure, layer=np.arange(4), samples=Samples(), key=(0, 0))
+>>> read.name, read.X                     # every row adds up to one output of that layer, less its bias
 
 Each image is asked for a few outputs, of a random filter at a random place: ThiNet takes ten images of each class and
 ten outputs of each image.

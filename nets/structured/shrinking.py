@@ -2,7 +2,7 @@
 
     >>> small = nets.export.shrink(outcome.model, outcome.masks, images)
     >>> print(small)
-    parameters 272,474 -> 68,786, FLOPs 8.2e+07 -> 2.1e+07, 47.1 -> 19.4 ms a batch of 64 (medians), ...
+    parameters ... -> ..., FLOPs ... -> ..., ... -> ... ms a batch of 16 (medians), ...
 
 FLOPs are theory (`nets.flops`), seconds are this machine's; both stand side by side because they never agree.
 """
