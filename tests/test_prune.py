@@ -224,7 +224,7 @@ def test_divergence_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
         (lambda: Recipe(learning_rate=math.nan), "learning_rate = nan"),
         (lambda: Recipe(batch=0), "batch = 0"),
         (lambda: Recipe(label_smoothing=2), "label_smoothing = 2"),
-        (lambda: Recipe(precision="float16"), "known are float32, bfloat16"),
+        (lambda: Recipe(precision="float16"), "known are float32, tfloat32, bfloat16"),
         (lambda: SGD(momentum=1.0), "momentum"),
         (lambda: SGD(momentum=0.0, nesterov=True), "above 0 with nesterov"),
         (lambda: Adam(beta1=1.0), "beta"),
