@@ -19,7 +19,7 @@ import nets.sparse.choice as choice
 from nets.catalogue import METHODS
 from nets.data import Augmentation, DataSet, from_arrays
 from nets.gates import Masked
-from nets.recipe import SGD, Adam, Cosine, Recipe
+from nets.recipe import SGD, Adam, Recipe
 from nets.sparse.zeros import NonZeros, share_of_zeros
 from nets.training import Network
 from sparsopt import support as sp
@@ -27,16 +27,9 @@ from sparsopt.errors import MissingCapability
 from sparsopt.method import run
 from tests.conftest import scaled
 from tests.networks import difference, states
-from tests.test_sparse_engine import perceptron
+from tests.test_sparse_engine import HEAVY, RECIPES, perceptron
 
 pytest.importorskip("numba")
-
-HEAVY = Recipe(0.1, optimiser=SGD(0.9, weight_decay=1e-2), batch=20, label_smoothing=0.1)
-RECIPES = (
-    HEAVY,
-    dataclasses.replace(HEAVY, optimiser=SGD(0.9, nesterov=True, weight_decay=1e-3), schedule=Cosine()),
-    dataclasses.replace(HEAVY, optimiser=SGD(0.0, weight_decay=0.0), label_smoothing=0.0, batch=7),
-)
 
 
 def pictures(shape: tuple[int, ...], zeros: float, seed: int, kind: str = "uint8") -> DataSet:

@@ -10,6 +10,7 @@ the finished cells of a comparison again.
 from __future__ import annotations
 
 import math
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,9 +48,7 @@ class Line:
     def slope(self) -> float:
         """Least squares of log(seconds) on log(size)."""
         x, y = ([math.log(value) for value in values] for values in (self.sizes, self.seconds))
-        middle_x, middle_y = sum(x) / len(x), sum(y) / len(y)
-        along = sum((a - middle_x) * (b - middle_y) for a, b in zip(x, y, strict=True))
-        return along / sum((a - middle_x) ** 2 for a in x)
+        return statistics.linear_regression(x, y).slope
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 That of perceptrons is here: below a density of about a half it is faster than the dense one, at 5 % by about six times.
 Networks with convolutions have theirs in `convolutional.py`. Both compute the same steps with sums in another order:
-equal to 1e-6 over the first steps, and no more than that, so they are never chosen silently.
+equal up to rounding over the first steps, and no more than that, so they are never chosen silently.
 
     Network(model, data, engine="sparse")      # wherever it can
     Network(model, data, engine="auto")        # where a measurement says that it is faster
@@ -108,9 +108,7 @@ class SparseEngine:
 
         sgd = recipe.optimiser
         assert isinstance(sgd, SGD)
-        x, rest = state.x.numpy().copy(), state.slots["rest"].numpy().copy()
-        memory = tuple(self._memory(state, part, len(where)) for part, where in (("x", x), ("rest", rest)))
-        masks = [layer.mask(state.support.numpy()) for layer in self.layers]
+        x, rest, memory, masks = self._opened(state)
         where, net = self._net(masks, x, rest, memory)
         fixed = np.float32(sgd.momentum), sgd.nesterov, np.float32(sgd.weight_decay), np.float32(recipe.label_smoothing)
         rates = np.array([recipe.rate(state.clock + t, total) for t in range(steps)], np.float32)
@@ -125,12 +123,9 @@ class SparseEngine:
                 work = self._work(where.units, len(targets))
                 step(samples, targets.numpy(), net, Sgd(rates[t], *fixed), *work)
         self._scatter(masks, net.vals, net.bias, x, rest)
-        slots = {**state.slots, "rest": torch.from_numpy(rest), f"{MOMENTUM}step": torch.zeros(())}
         if sgd.buffers:
             self._scatter(masks, net.mom, net.bias_mom, *memory)
-            parts = zip(("x", "rest"), memory, strict=True)
-            slots |= {f"{BUFFER_OF_SGD}.{part}": torch.from_numpy(array) for part, array in parts}
-        return state.but(x=torch.from_numpy(x), slots=slots, clock=state.clock + steps, cost=state.cost + steps)
+        return closed(state, x, rest, memory if sgd.buffers else (), steps)
 
     def evaluate(
         self, state: State, x: Tensor, recipe: Recipe, data: DataSet, images: Tensor, labels: Tensor
@@ -157,6 +152,12 @@ class SparseEngine:
             vals, mom, where.cols, where.ptr, bias, bias_mom, has_bias,
             where.starts, where.places, where.rows, where.first, where.inputs,
         )  # fmt: skip
+
+    def _opened(self, state: State) -> tuple[Array, Array, tuple[Array, ...], list[Array]]:
+        """Copies of x, rest and the momentum of both, and each layer's mask."""
+        x, rest = state.x.numpy().copy(), state.slots["rest"].numpy().copy()
+        memory = tuple(self._memory(state, part, len(where)) for part, where in (("x", x), ("rest", rest)))
+        return x, rest, memory, [layer.mask(state.support.numpy()) for layer in self.layers]
 
     @staticmethod
     def _memory(state: State, part: str, size: int) -> Array:
@@ -186,6 +187,15 @@ class SparseEngine:
             if layer.bias is not None:
                 rest[layer.bias] = bias[r : r + rows]
             k, r = k + kept, r + rows
+
+
+def closed(state: State, x: Array, rest: Array, memory: tuple[Array, ...], steps: int) -> State:
+    """The state after `steps` steps that ended at these; memory: the momentum of x and rest, if there is one."""
+    slots = {**state.slots, "rest": torch.from_numpy(rest), f"{MOMENTUM}step": torch.zeros(())}
+    slots |= {
+        f"{BUFFER_OF_SGD}.{part}": torch.from_numpy(array) for part, array in zip(("x", "rest"), memory, strict=False)
+    }
+    return state.but(x=torch.from_numpy(x), slots=slots, clock=state.clock + steps, cost=state.cost + steps)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 
 from nets.sparse.entries import FLAGS, spread
+from nets.sparse.products import turn
 
 
 class Net(NamedTuple):
@@ -44,17 +45,6 @@ class Sgd(NamedTuple):
     nesterov: bool
     decay: Any
     smoothing: Any
-
-
-@numba.njit(**FLAGS)
-def transpose(samples, units):  # type: ignore[no-untyped-def]
-    """units[j, b] = samples[b, j], by blocks that stay in the cache."""
-    B, n = samples.shape
-    for j0 in range(0, n, 16):
-        for b0 in range(0, B, 16):
-            for j in range(j0, min(j0 + 16, n)):
-                for b in range(b0, min(b0 + 16, B)):
-                    units[j, b] = samples[b, j]
 
 
 @numba.njit(**FLAGS)
@@ -220,7 +210,7 @@ def descend(targets, net, sgd, units, slopes):  # type: ignore[no-untyped-def]
 @numba.njit(**FLAGS)
 def step(samples, targets, net, sgd, units, slopes):  # type: ignore[no-untyped-def]
     """One step of SGD on a `Net`. units, slopes: work space, (all units, B)."""
-    transpose(samples, units)
+    turn(samples, units)
     descend(targets, net, sgd, units, slopes)
 
 
