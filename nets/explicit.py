@@ -6,8 +6,8 @@ With h_0 the inputs, z_l = h_(l-1) W_l^T + b_l and h_l = relu(z_l), the slopes d
     dW_l = d_l^T h_(l-1)                         db_l = sum of d_l over the batch
 
 Products go through oneDNN where PyTorch has it: for single precision PyTorch asks MKL, which uses half of what AVX-512
-processors other than Intel's can do. Sums come in another order than autograd's: equal to 1e-6 over the first steps and
-no more, so this engine is never chosen silently. All gates and optimisers are those of `Engine`.
+processors other than Intel's can do. Sums come in another order than autograd's: equal up to rounding over the
+first steps and no more, so this engine is never chosen silently. All gates and optimisers are those of `Engine`.
 
     Network(model, data, engine="explicit")    # linear layers with ReLU between them, float32, CPU
 """

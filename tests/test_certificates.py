@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 
 import numpy as np
@@ -269,8 +268,3 @@ def test_swaps_are_left_alone_where_they_cost_too_much(monkeypatch):
     assert Certificates(problem, x, support, 2).one_swap_optimal is None
     monkeypatch.setattr(module, "MOST_WORK", 3)
     assert Certificates(problem, x, support, 2).one_swap_optimal is None
-
-
-def test_examples():
-    failures, tests = doctest.testmod(module, extraglobs={"np": np})
-    assert tests > 0 and failures == 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
 import hashlib
-import importlib
 import os
 
 import numpy as np
@@ -20,11 +18,6 @@ from sparsopt.errors import InvalidInput
 from tests.pictures import image_set, some_bytes
 
 real = pytest.mark.skipif("SPARSOPT_DATA" not in os.environ, reason="needs the real data: set SPARSOPT_DATA")
-
-
-@pytest.mark.parametrize("name", ["seeds", "data", "data.batches", "data.dataset", "data.formats", "data.sources"])
-def test_examples(name):
-    assert doctest.testmod(importlib.import_module(f"nets.{name}")).failed == 0
 
 
 def test_digits():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from torch import nn
 from torch.nn import functional as F
 
 import nets
-from nets import diagnostics
 from nets.diagnostics import collapses, effective_sparsity, reachable, warnings
 from nets.recipe import Recipe
 from nets.weights import Weights
@@ -148,7 +146,6 @@ def test_by_hand() -> None:
     found = reachable(model, masks, torch.ones(1, 2))
     assert found is not None and found["2.weight"].tolist() == [[True, False]] and found["0.weight"].sum() == 1
     assert effective_sparsity(model, masks, torch.ones(1, 2)) == pytest.approx(1 - 2 / 6)
-    assert doctest.testmod(diagnostics, extraglobs={"torch": torch, "nn": nn}).failed == 0
 
 
 def test_nothing_is_lost_or_gained_in_deep_networks() -> None:

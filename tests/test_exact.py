@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
 
@@ -91,8 +90,3 @@ def test_too_many_supports_are_refused_with_their_number():
 def test_no_minimum_on_some_support_is_an_error():
     with pytest.raises(NotFinite, match=r"support \[1\] has no minimum"):
         enumerate_supports(Quadratic(np.diag([1.0, 0.0]), [1.0, 1.0]), 1)
-
-
-def test_examples():
-    failures, tests = doctest.testmod(module, extraglobs={"np": np})
-    assert tests > 0 and failures == 0

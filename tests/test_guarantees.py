@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import doctest
-import importlib
 import itertools
 import math
 from typing import Any
@@ -135,14 +133,6 @@ def test_verdicts() -> None:
     assert not dataclasses.replace(verdict, equality=True).holds
     assert dataclasses.replace(verdict, achieved=2.1, rounding=0.2).holds
     assert dataclasses.replace(verdict, achieved=2.1).violated
-
-
-PARTS = ("base", "draws", "forward", "sampling", "swaps", "thresholding", "reports", "verification")
-
-
-def test_examples() -> None:
-    for module in (guarantees, *(importlib.import_module(f"sparsopt.guarantees.{part}") for part in PARTS)):
-        assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
 
 
 # ---- constants -----------------------------------------------------------------------------------------------------

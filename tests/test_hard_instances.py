@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 from typing import Any
 
@@ -148,11 +147,6 @@ def test_sharp_has_the_isometry_constant_it_says(size: int, epsilon: float, seed
         spectrum = np.linalg.eigvalsh(H)
         assert np.allclose(np.diagonal(H), 1)
         assert math.isclose(max(spectrum[-1] - 1, 1 - spectrum[0]), c / math.sqrt(size), rel_tol=1e-9)
-
-
-def test_examples() -> None:
-    for module in (hard_instances, recovery):
-        assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import doctest
-import importlib
 import itertools
 import math
 
@@ -424,16 +422,6 @@ def test_print_of_a_result():
     assert lines[2] == "support      3 of 8 coordinates (3 non-zero)" and lines[3].startswith("value        ")
     assert lines[4].startswith("phases       3 in ") and len(lines) == 5
     assert result.lower_bound == -math.inf and result.gap == math.inf
-
-
-@pytest.mark.parametrize(
-    "name", ["state", "support", "schedules", "moves", "fits", "judges", "method", "catalogue", "solvers", "names"]
-)
-def test_the_examples_in_the_modules(name):
-    module = importlib.import_module(f"sparsopt.{name}")
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
-    failed = doctest.testmod(module, extraglobs={"np": np, "sparsopt": sparsopt}, optionflags=flags).failed
-    assert failed == 0
 
 
 def test_choose_ignores_the_support():

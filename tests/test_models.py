@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import doctest
-import importlib
 import math
 import pickle
 
@@ -51,26 +49,6 @@ OPTION_A = {"resnet-20": 269_722, "resnet-32": 464_154, "resnet-56": 853_018}
 
 def count(model: nn.Module, weights_only: bool = False) -> int:
     return sum(p.numel() for p in model.parameters() if p.ndim > 1 or not weights_only)
-
-
-PARTS = (
-    "",
-    ".airbench",
-    ".blocks",
-    ".building",
-    ".conv",
-    ".lenet",
-    ".named",
-    ".resnet",
-    ".transformer",
-    ".vgg",
-    ".wrn",
-)
-
-
-@pytest.mark.parametrize("name", PARTS)
-def test_examples(name):
-    assert doctest.testmod(importlib.import_module(f"nets.models{name}")).failed == 0
 
 
 def test_names_are_those_of_the_table():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy import sparse
 from sparsopt import catalogue
 from sparsopt.exact import enumerate_supports
 from sparsopt.method import run
-from sparsopt.portfolio import logistic, pool, quadratic, swept, tableau
+from sparsopt.portfolio import logistic, quadratic
 from sparsopt.portfolio.pool import Pool, View
 from sparsopt.portfolio.swept import Swept
 from sparsopt.portfolio.tableau import Tableau, pair_gains
@@ -178,11 +177,6 @@ def test_more_effort_is_no_worse() -> None:
         f = problem("logistic", seed, n=40, p=60, k=5, rho=1.5)
         values = [value("logistic", f, 5, effort=effort) for effort in (0, 1)]
         assert values[1] <= values[0] * (1 + 1e-7)
-
-
-@pytest.mark.parametrize("module", [tableau, swept, pool, logistic, quadratic])
-def test_examples(module: Any) -> None:
-    assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
 
 
 # ---- the parts -----------------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import itertools
 import zipfile
 
@@ -23,7 +21,6 @@ from sparsopt.errors import CheckpointError, DataError, InvalidInput, MissingCap
 from sparsopt.subset_sum.statistics import clopper_pearson
 from tests.conftest import scaled
 
-PARTS = ("source", "steps", "network", "sums", "constructions", "spec", "ticket")
 ACTIVATIONS = {"relu": lambda x: np.maximum(x, 0), "leaky": lambda x: np.where(x > 0, x, 0.01 * x), "tanh": np.tanh,
                "sigmoid": lambda x: 1 / (1 + np.exp(-x))}  # fmt: skip
 
@@ -51,12 +48,6 @@ RESIDUAL = (
 SEQUENTIAL = (
     sp.Conv(2, 3, 3, 1, 1), RELU, sp.MaxPool(2), sp.Conv(3, 4, 3, 1, 1), RELU, sp.MeanPool(), sp.Dense(4, 2)
 )  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["", *[f".{part}" for part in PARTS], ".build"])
-def test_examples(name):
-    failures = doctest.testmod(importlib.import_module(f"nets.strong_tickets{name}")).failed
-    assert failures == 0
 
 
 # ---- the source is first -------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 from itertools import combinations
 
 import numpy as np
@@ -15,12 +13,6 @@ from nets import strong_tickets as st
 from nets.strong_tickets import perturbed, removal, steps, structured
 from sparsopt.errors import InvalidInput, MissingCapability
 from tests.conftest import scaled
-
-
-@pytest.mark.parametrize("module", [structured, perturbed, removal])
-def test_examples(module):
-    assert doctest.testmod(importlib.import_module(module.__name__)).failed == 0
-
 
 # ---- structured ----------------------------------------------------------------------------------------------------
 

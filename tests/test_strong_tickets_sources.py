@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 import torch
@@ -19,11 +16,6 @@ from tests.test_strong_tickets import ACTIVATIONS, RELU, RESIDUAL, SEQUENTIAL, b
 FLATTENED = (steps.Conv(2, 3, 3, 1, 1), RELU, steps.MaxPool(2), steps.Flatten(), steps.Dense(12, 4), RELU,
              steps.Dense(4, 2))  # fmt: skip
 SHAPES = {"sequential": (SEQUENTIAL, (2, 4, 4)), "flattened": (FLATTENED, (2, 4, 4)), "residual": (RESIDUAL, (2, 4, 4))}
-
-
-@pytest.mark.parametrize("part", ["augmented", "shares", "perturbed"])
-def test_examples(part):
-    assert doctest.testmod(importlib.import_module(f"nets.strong_tickets.{part}")).failed == 0
 
 
 # ---- Erdos-Renyi and partially frozen ------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import math
 import sys
@@ -12,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from sparsopt import __main__ as command
-from sparsopt import delimited, fitting, pictures, tables
+from sparsopt import fitting, pictures, tables
 from sparsopt.errors import DataError, InvalidInput, MissingCapability
 from sparsopt.fitting import fit
 from sparsopt.tables import read
@@ -208,8 +207,3 @@ def test_without_folds_nothing_is_held_out():
     found = fit(tables.Table(X, X[:, 0], list("abcd")), 1, folds=0)
     assert found.error is None and "held out" not in str(found) and found.summary()["held_out"] is None
     assert all(row["held_out"] is None for row in found.path()) and math.isfinite(found.path()[0]["value"])
-
-
-@pytest.mark.parametrize("module", [tables, fitting, delimited, pictures])
-def test_examples(module):
-    assert doctest.testmod(module, extraglobs={"np": np}).failed == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import sparsopt
-from sparsopt import catalogue, solvers, units
+from sparsopt import catalogue, solvers
 from sparsopt.fits import InverseSmoothness, LineSearch, Normalised
 from sparsopt.hard_instances import diagonal
 from sparsopt.problems import Cox, Huber, LeastSquares, Logistic, MultiOutput, Quadratic, Softmax, constrained
@@ -165,8 +164,3 @@ def test_problems_without_curvature_keep_their_own_units() -> None:
             return 1.0
 
     assert sparsopt.solve(Distance(4), 2, "iht").x.tolist() == [1, 1, 0, 0]
-
-
-def test_examples() -> None:
-    failures, tests = doctest.testmod(units, extraglobs={"np": np})
-    assert tests > 0 and failures == 0

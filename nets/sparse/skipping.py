@@ -2,8 +2,9 @@
 
 Where the sparse engine skips weights that are zero, this one skips inputs that are: the zeros of an image, four fifths
 of MNIST. The matrices are dense and masked; the first, which costs most, is read and moved in two passes, of which
-zeros are no part. It computes the steps of the dense engine with sums in another order: equal up to rounding over the first
-steps. It takes what the sparse engine takes, if batches are rows of the data set as it is, without augmentation.
+zeros are no part. It computes the steps of the dense engine with sums in another order: equal up to rounding
+over the first steps. It takes what the sparse engine takes, if batches are rows of the data set as it is, without
+augmentation.
 
     Network(model, data, engine="skipping")
 """
