@@ -15,7 +15,7 @@ from tests.worked import data, everything, losses
 
 torch = pytest.importorskip("torch")
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-NAMES = ["least squares", "logistic", "poisson", "gamma", "huber", "squared hinge", "softmax", "multi-output"]
+NAMES = ["least squares", "logistic", "poisson", "gamma", "huber", "squared hinge", "softmax", "multi-output", "cox"]
 
 
 def twin(name, device, dtype=torch.float64):

@@ -18,6 +18,7 @@ from sparsopt.errors import InvalidInput
 from sparsopt.problems.inputs import check_matrix, check_vector
 from sparsopt.problems.linear import LinearModel
 from sparsopt.state import Array
+from sparsopt.support import is_tensor, to_numpy
 
 __all__ = ["Cox"]
 
@@ -145,6 +146,8 @@ class Cox(LinearModel):
     @cached_property
     def _ranges(self) -> Array:
         X = self.design.X
+        if is_tensor(X):
+            return to_numpy(X.amax(dim=0) - X.amin(dim=0))
         high, low = X.max(axis=0), X.min(axis=0)
         return np.asarray(high.toarray() - low.toarray()).ravel() if hasattr(high, "toarray") else high - low
 
