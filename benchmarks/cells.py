@@ -95,8 +95,9 @@ class Store:
 
     def find(self, cell: Cell) -> dict[str, Any] | None:
         """The result of a finished cell, else None."""
-        found = read(self.folder(cell) / "result.json")
-        if found is None or found.get("configuration") != self.configuration(cell):
+        asked = self.configuration(cell)
+        found = read(self.root / "cells" / digest(asked) / "result.json")
+        if found is None or found.get("configuration") != asked:
             return None
         return found["result"]
 

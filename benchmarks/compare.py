@@ -96,6 +96,8 @@ def main(config: Compare) -> int:
     config = config.resolved()
     where, store = config.where, config.where.store
     panels = cells_of(config)
+    if any(store.find(cell) is None for cell in panels.get("networks", ())):
+        _check_data(config)
     if where.print_commands:
         print("\n".join(commands([cell for members in panels.values() for cell in members], store)))
         return 0
@@ -108,7 +110,7 @@ def main(config: Compare) -> int:
     ]
     cells.write(folder / results.RESULTS, results.collect(panels, store))
     cells.write(folder / results.RUN, _run(config, panels, store, failures))
-    written = report.write(folder)
+    written = report.up_to_date(folder)
     terminal.show(folder)
     print(f"report: {written}")
     return 1 if failures else 0
@@ -121,7 +123,6 @@ def cells_of(config: Compare) -> dict[str, list[Any]]:
         panels["convex"] = list(convex.cells(config.problems, config.solvers, range(config.seeds)))
     if config.panel in ("both", "networks"):
         budgets = {"equal": config.trainings, "own": None}
-        _check_data(config)
         panels["networks"] = list(
             networks.cells(
                 config.data, config.model, config.methods, config.sparsity, range(config.seeds), config.epochs,

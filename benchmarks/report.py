@@ -5,6 +5,7 @@ python -m benchmarks report results/digits-lenet-300-100-1a2b3c4d
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,15 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmarks import convex, figures, networks, page, reading, results, summary
-from benchmarks.cells import write_text
+from benchmarks import convex, environment, figures, networks, page, reading, results, summary
+from benchmarks.cells import digest, write_text
 from benchmarks.designs import PROBLEMS
 from benchmarks.page import text
 from benchmarks.statistics import Interval
 from benchmarks.style import FAMILIES
 from benchmarks.summary import Line, Point
 
+HTML = "report.html"
 CLASSES = {"better": "better", "worse": "worse", "not separable": "none"}
 
 
@@ -43,9 +45,22 @@ def write(folder: Path) -> Path:
     run, found = results.load(folder)
     for name, records in found.items():
         write_text(folder / f"{name}.csv", results.as_csv(records))
-    written = folder / "report.html"
-    write_text(written, page.page(_title(run, found), _body(run, found)))
-    return written
+    write_text(folder / HTML, page.page(_title(run, found), _body(run, found)) + _ending(run, found))
+    return folder / HTML
+
+
+def up_to_date(folder: Path) -> Path:
+    """The same, but a report that was made of these results by this code stays as it is."""
+    with contextlib.suppress(FileNotFoundError):
+        if (folder / HTML).read_text().endswith(_ending(*results.load(folder))):
+            return folder / HTML
+    return write(folder)
+
+
+def _ending(run: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """A report's last line: a hash of all that decides what it looks like."""
+    code = environment.versions(("matplotlib",)), environment.source_digest(("benchmarks/*.py",))
+    return f"<!-- {digest([run, found, *code])} -->\n"
 
 
 def _title(run: Mapping[str, Any], found: Mapping[str, Any]) -> str:

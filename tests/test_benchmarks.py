@@ -27,6 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+import nets
 from benchmarks import cells, convex, environment, networks, reading, report, results, runner, style, summary
 from benchmarks.__main__ import main
 from benchmarks.cells import Store
@@ -169,6 +170,8 @@ def test_source_digests_see_code_and_no_comments(tmp_path: Path) -> None:
     base = digest('"""One."""\ndef f(x):\n    """Two."""\n    return x + 1\n')
     assert digest("# none\ndef f(x):\n\n    return x + 1  # said\n") == base
     assert digest("def f(x):\n    return x + 2\n") != base
+    nested = "match 0:\n case _:\n  try:\n   pass\n  except E:\n   def g():\n    {}\n    pass\n"
+    assert digest(nested.format("'said'")) == digest(nested.format("")) != digest(nested.format("f('said')"))
 
 
 def test_other_code_in_a_worker_is_noticed(tmp_path: Path) -> None:
@@ -211,7 +214,6 @@ def test_equal_cost_is_equal_and_own_cost_is_not(tmp_path: Path) -> None:
 def test_a_killed_cell_continues(tmp_path: Path, monkeypatch: Any) -> None:
     store, cell = Store(tmp_path), NetworkCell("digits", "lenet-300-100", "imp", 0.5, 0, 0.5)
     whole = cell.compute(tmp_path / "whole", 1)
-    import nets
     from nets import checkpoint
 
     calls, save = [], checkpoint.save
@@ -386,6 +388,17 @@ def test_the_report_is_one_file_that_needs_no_network(run_folder: Path) -> None:
     assert main(["report", str(run_folder)]) == 0 and (run_folder / "report.html").read_text() == first
 
 
+def test_a_report_is_drawn_again_when_what_it_says_has_changed(run_folder: Path, monkeypatch: Any) -> None:
+    written, drawn = report.up_to_date(run_folder), []
+    monkeypatch.setattr(report.figures, "accuracy", lambda lines: drawn.append(lines) or "<svg></svg>")
+    changes: list[dict[str, Any]] = [{}, {"seconds": 62.0}, {}]
+    for change, expected in zip(changes, (0, 1, 1), strict=True):
+        cells.write(run_folder / results.RUN, json.loads((run_folder / results.RUN).read_text()) | change)
+        assert report.up_to_date(run_folder) == written and len(drawn) == expected
+    written.unlink()
+    assert report.up_to_date(run_folder).exists() and len(drawn) == 2
+
+
 def test_csv_has_a_row_for_every_record(run_folder: Path) -> None:
     report.write(run_folder)
     rows = list(csv.DictReader(io.StringIO((run_folder / "networks.csv").read_text())))
@@ -440,7 +453,8 @@ def test_a_small_comparison_from_end_to_end_and_from_its_results(tmp_path: Path,
     printed = capsys.readouterr().out
     assert "not separable" in printed and "report.html" in printed and "80" in printed
     before = (folder / "results.json").read_text()
-    monkeypatch.setattr(Store, "compute", lambda *_: pytest.fail("a finished cell was computed again"))
+    for where, name in ((Store, "compute"), (nets.data, "load"), (report, "write")):
+        monkeypatch.setattr(where, name, lambda *_: pytest.fail("what is finished was done again"))
     assert main(call) == 0 and (folder / "results.json").read_text() == before
 
 
