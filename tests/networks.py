@@ -26,6 +26,7 @@ SIDE, CLASSES = 6, 3
 MOMENTUM = Recipe(0.05, Milestones(), SGD(0.9, weight_decay=1e-3), batch=16, label_smoothing=0.1, name="momentum")
 NESTEROV = Recipe(0.05, Milestones(), SGD(0.8, nesterov=True, weight_decay=1e-2), batch=16, name="nesterov")
 PLAIN = Recipe(0.1, Milestones(), SGD(0.0, weight_decay=0.0), batch=16, name="plain")
+HEAVY = Recipe(0.05, Milestones(), SGD(0.9, weight_decay=1e-2), batch=16, name="heavy")
 ADAM = Recipe(0.01, Milestones(), Adam(weight_decay=1e-2), batch=16, name="adam")
 RECIPES = {recipe.name: recipe for recipe in (MOMENTUM, NESTEROV, PLAIN, ADAM)}
 

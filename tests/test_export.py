@@ -19,8 +19,8 @@ from nets.export.packing import pack, pack_bits, unpack, unpack_bits
 from nets.export.semi_structured import layers_of_two_of_four
 from sparsopt import support as sp
 from sparsopt.errors import DataError, InvalidInput, MissingCapability
+from tests.channels import IMAGES, ZOO, lived_in, without
 from tests.networks import MODULES, blobs, module
-from tests.test_structured import IMAGES, ZOO, lived_in, without
 
 
 def pruned(name: str, density: float = 0.3) -> tuple[nn.Module, dict[str, Tensor]]:

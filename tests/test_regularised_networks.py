@@ -22,15 +22,14 @@ from nets.catalogue import METHODS, Plan
 from nets.catalogue.regularised import arht, dlth, growing_regularisation, unidlth, unilth
 from nets.data import Batches
 from nets.gates import Extruded, Gate, Masked
-from nets.recipe import SGD, Milestones, Recipe
+from nets.recipe import SGD, Recipe
 from nets.training import Network, Train
 from sparsopt.method import Method, Phase, Stage, run
 from sparsopt.moves import Keep
 from sparsopt.state import State
 from tests.equations import agree, clear, largest, training_copy
-from tests.networks import MOMENTUM, network, plan_of, rebuilt, states
+from tests.networks import HEAVY, MOMENTUM, network, plan_of, rebuilt, states
 
-HEAVY = Recipe(0.05, Milestones(), SGD(0.9, weight_decay=1e-2), batch=16, name="heavy")
 LOOSE = 3e-6  # two long trainings in a row
 
 

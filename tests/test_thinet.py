@@ -27,9 +27,9 @@ from sparsopt.fits import Exact, Restrict
 from sparsopt.method import Method, Phase, Stage, run
 from sparsopt.moves import Stay
 from sparsopt.schedules import Geometric, Linear
+from tests.channels import IMAGES, ZOO, lived_in
 from tests.conftest import scaled
 from tests.networks import CLASSES, MOMENTUM, blobs
-from tests.test_structured import IMAGES, ZOO, lived_in
 from tests.worlds import draw, torch_world
 
 EVERYTHING = Samples(10**6, 3)
