@@ -19,6 +19,7 @@ from nets.recipe import Recipe, Triangle
 from nets.training import Network, Train
 from sparsopt.method import Method, Phase, Stage, run
 from sparsopt.moves import Choose, Everything
+from tests.engines import Odd, static
 from tests.networks import (
     ADAM,
     MODULES,
@@ -32,7 +33,6 @@ from tests.networks import (
     states,
 )
 from tests.tape import Recorder
-from tests.test_engine import Odd, static
 
 TRIANGLE = dataclasses.replace(MOMENTUM, schedule=Triangle())
 

@@ -15,7 +15,7 @@ from nets.strong_tickets import forms
 from nets.strong_tickets import steps as sp
 from nets.strong_tickets.steps import linear
 from tests.conftest import scaled
-from tests.test_strong_tickets import RESIDUAL, SEQUENTIAL, convolutional, dense
+from tests.tickets import RESIDUAL, SEQUENTIAL, convolutional, dense
 
 TORCH = {
     "relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid,

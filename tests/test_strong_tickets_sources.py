@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from nets import strong_tickets as st
 from nets.strong_tickets import augmented, collapsed, steps
 from tests.conftest import scaled
-from tests.test_strong_tickets import ACTIVATIONS, RELU, RESIDUAL, SEQUENTIAL, by_hand, convolutional, dense
+from tests.tickets import ACTIVATIONS, RELU, RESIDUAL, SEQUENTIAL, by_hand, convolutional, dense
 
 FLATTENED = (steps.Conv(2, 3, 3, 1, 1), RELU, steps.MaxPool(2), steps.Flatten(), steps.Dense(12, 4), RELU,
              steps.Dense(4, 2))  # fmt: skip

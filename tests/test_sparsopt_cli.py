@@ -1,0 +1,101 @@
+"""`python -m sparsopt`: fit and methods, and mistakes that end in one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sparsopt import __main__ as command
+from sparsopt.solvers import methods
+from tests.processes import python
+from tests.regression import X, Y
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = [",".join(["first", "second", "third", "out"])]
+    rows += [f"{a:.17g},{b:.17g},{c:.17g},{1 + 2 * b - c:.17g}" for a, b, c in X[:, :3]]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_fit_a_csv_file(table, capsys):
+    assert command.main(["fit", str(table), "--target", "out", "--k", "2"]) == 0
+    shown = capsys.readouterr().out
+    last = [line.split() for line in shown.splitlines()[-3:]]
+    assert [name for name, _ in last] == ["second", "third", "(intercept)"]
+    np.testing.assert_allclose([float(weight) for _, weight in last], [2, -1, 1], rtol=1e-6)
+    assert "support      2 of 3 coordinates" in shown
+
+
+def test_fit_an_npz_file_with_names(tmp_path, capsys):
+    path = tmp_path / "table.npz"
+    names = np.array([f"gene {j}" for j in range(10)])
+    np.savez(path, X=X, label=(Y > 0).astype(int), names=names)
+    words = ["--target", "label", "--k", "2", "--loss", "logistic", "--ridge", "0.1", "--method", "omp"]
+    assert command.main(["fit", str(path), *words]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "method       omp" and shown[-3].startswith("gene 0")
+    np.savez(path, X=X, label=Y)
+    assert command.main(["fit", str(path), "--target", "label", "--k", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2].startswith("X[0]")
+
+
+def test_the_methods_command(capsys):
+    assert command.main(["methods"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(methods())
+
+
+def complaint(capsys, *words):
+    assert command.main(["fit", *map(str, words)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and captured.err.startswith("sparsopt: ")
+    return captured.err
+
+
+def test_bad_files_end_in_one_line(table, tmp_path, capsys):
+    def written(text, name="bad.csv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    rest = ("--target", "y", "--k", "1")
+    assert "no column 'y'; the columns are first, second" in complaint(capsys, table, *rest)
+    assert "cannot be read (No such file" in complaint(capsys, tmp_path / "none.csv", *rest)
+    assert "ends in .csv or .npz" in complaint(capsys, written("y\n1", "table.txt"), *rest)
+    assert "a header and at least one row" in complaint(capsys, written("a,y\n"), *rest)
+    assert "line 3: 1 cells under a header of 2" in complaint(capsys, written("a,y\n1,2\n3\n"), *rest)
+    assert "line 2, column 'a': 'blue' is not a finite" in complaint(capsys, written("a,y\nblue,2\n"), *rest)
+    assert "line 3, column 'y': nothing there" in complaint(capsys, written("a,y\n1,2\n1,\n"), *rest)
+    assert "'nan' is not a finite" in complaint(capsys, written("a,y\nnan,2\n"), *rest)
+    assert "2 columns named 'y'" in complaint(capsys, written("y,y\n1,2\n"), *rest)
+    assert "cannot be read" in complaint(capsys, written(b"a,y\x00\n1,2\n"), *rest)
+    assert "not an NPZ file" in complaint(capsys, written("nothing", "bad.npz"), *rest)
+    assert "at least one" in complaint(capsys, written("y\n1\n2\n"), *rest, "--folds", "0")  # no columns are left for X
+    np.savez(tmp_path / "a.npz", X=X)
+    assert "no array 'y'; the arrays are X" in complaint(capsys, tmp_path / "a.npz", *rest)
+    np.savez(tmp_path / "a.npz", X=X, y=Y, names=np.array(["one"]))
+    assert "1 names for 10 columns" in complaint(capsys, tmp_path / "a.npz", *rest)
+    np.savez(tmp_path / "a.npz", X=np.array([{}], dtype=object), y=Y)
+    assert "not an NPZ file of plain arrays" in complaint(capsys, tmp_path / "a.npz", *rest)
+
+
+def test_bad_options_end_in_one_line(table, capsys):
+    for words, sentence in [
+        (("--k", "-1"), "k = -1 is negative"),
+        (("--k", "1", "--ridge", "-1"), "ridge = -1.0 is negative"),
+        (("--k", "1", "--method", "opm"), "did you mean omp"),
+        (("--k", "1", "--loss", "logistic"), "distinct values"),
+        (("--k", "1", "--seed", "-3"), "seed = -3 is negative"),
+    ]:
+        assert sentence in complaint(capsys, table, "--target", "out", *words)
+
+
+def test_the_command_line_in_a_process(table):
+    """Exit code 2 without a traceback, for the library's errors and for argparse's own."""
+    for words in (["fit"], ["nonsense"], [], ["fit", str(table), "--target", "out", "--k", "x"]):
+        done = python("-m", "sparsopt", *words, check=False)
+        assert done.returncode == 2 and "Traceback" not in done.stderr and done.stderr
+    done = python("-m", "sparsopt", "fit", str(table), "--target", "nope", "--k", "1", check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
