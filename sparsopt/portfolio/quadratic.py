@@ -11,7 +11,9 @@ F. Tabu search (Glover 1989): one or two members leave, the cheapest first, and 
    came may not leave at once, nor who left come back. Long where samples are few (n < 2 k log p), else short.
 
 No single start survives the hard instances; each stage is there for one that the others miss. Where p is so large that
-k rows of its Hessian would be more than `WIDE` numbers, C to F see the `POOL` coordinates that ask most.
+k rows of its Hessian would be more than `WIDE` numbers, C to F see the `POOL` coordinates that ask most. Where it is at
+most `FEW`, A is forward selection and swaps on one tableau of everything, and B is that no exchange of two (`twos`) has
+found anything either; what they find is where C begins.
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ from typing import Any
 import numpy as np
 
 from sparsopt.portfolio.swept import BLOCK, Indices, Swept, inverse
-from sparsopt.portfolio.tableau import REBUILD, Matrix, Vector
+from sparsopt.portfolio.tableau import REBUILD, Matrix, Tableau, Vector
+from sparsopt.portfolio.twos import exchanged
 
-ALL = 250  # problems up to this size are one tableau
+FEW = 100  # problems up to this size are one tableau, all of it
+PLENTY = 12  # samples, times k log p, with which exchanges of two that find nothing end the search
+ALL = 250  # problems up to this size are one tableau, of the rows of S
 SMALL = 200  # up to this size no answer is taken for clear: decoys are clearly worth more than what fits exactly
 MOVES, WORK = 2000, 1.6e8  # of tabu search, times effort: at most so many; at most so many numbers that they touch
 SHORT = 30  # moves where samples are many
@@ -106,6 +111,28 @@ class Search:
         ratio, need = t.contrast(highest)
         self.explained = self.noise(float(t.entries().sum()) + (0.0 if size == self.p else float(asks.sum())), t.value)
         return S, ratio >= need and self.p > SMALL and self.explained
+
+    def whole(self) -> tuple[Indices, bool]:
+        """Stages A and B where p is small. What exchanges of two find is kept; C to F begin where they have begun."""
+        H = np.asarray(self.problem.hessian_block(np.arange(self.p)), dtype=float)
+        self.rows = H.__getitem__
+        self.own = t = Tableau(H, self.c)
+        t.forward(self.k)
+        t.polish(self.tolerance)
+        S = np.flatnonzero(t.inside)
+        if self.effort == 0 or exchanged(t, self.tolerance):
+            return S, self.effort == 0
+        self.explained = self.noise(float(t.entries().sum()), t.value)
+        plenty = PLENTY * self.k * math.log(self.p) <= self.samples < math.inf
+        return S, plenty and self.explained and self.effort == 1
+
+    def best_of_both(self, t: Swept) -> Indices:
+        """The better one of t and what exchanges of two have found; exchanges of two from there."""
+        own = self.own
+        if t.value < own.value - self.tolerance:
+            own.to(np.isin(np.arange(self.p), t.S))
+        exchanged(own, self.tolerance)
+        return np.flatnonzero(own.inside)
 
     def noise(self, gains: float, value: float) -> bool:
         """Whether what is left of the data asks for the coordinates no more than noise does.
@@ -258,12 +285,13 @@ class Search:
         """Stages A to F; the support, sorted."""
         if self.tolerance <= 0:
             return np.empty(0, dtype=np.intp)  # c = 0: the zero vector is optimal
-        S, clear = self.screened()
+        S, clear = self.whole() if self.p <= FEW else self.screened()
         if clear or S.size < self.k:
             return np.sort(S)
         if self.p * (self.k + 1) > WIDE:
             return self.pooled(S)
-        return np.sort(self.stages(self.everywhere(S)).S)
+        t = self.stages(self.everywhere(S))
+        return self.best_of_both(t) if self.p <= FEW else np.sort(t.S)
 
     def stages(self, t: Swept) -> Swept:
         """From C to F."""

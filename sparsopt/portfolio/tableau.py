@@ -36,14 +36,15 @@ class Tableau:
 
     def __init__(self, H: Matrix, c: Vector, support: NDArray[np.bool_] | None = None) -> None:
         self.H, self.c = H, c
-        self.m = len(c)
+        self.m = m = len(c)
         self.floor = DEPENDENT * np.diagonal(H)
-        self.inside = np.zeros(self.m, dtype=bool) if support is None else support.copy()
+        self.inside = np.zeros(m, dtype=bool) if support is None else support.copy()
+        self.T: Matrix = np.empty((m + 1, m + 1))
+        self.z, self.d = self.T[m, :m], self.T.diagonal()[:m]  # views: they follow every sweep
         self._build()
 
     def _build(self) -> None:
-        m, S = self.m, np.flatnonzero(self.inside)
-        T: Matrix = np.empty((m + 1, m + 1))
+        m, T, S = self.m, self.T, np.flatnonzero(self.inside)
         T[:m, :m], T[:m, m], T[m, :m], T[m, m] = self.H, self.c, self.c, 0.0
         if S.size:
             inverse = np.linalg.inv(self.H[np.ix_(S, S)])
@@ -53,7 +54,7 @@ class Tableau:
             T -= rows.T @ solved
             T[S], T[:, S] = solved, solved.T
             T[np.ix_(S, S)] = -(inverse + inverse.T) / 2
-        self.T, self.sweeps = T, 0
+        self.sweeps = 0
 
     def sweep(self, j: int) -> None:
         """Bring j in, or take it out."""
@@ -63,15 +64,16 @@ class Tableau:
             self._build()
             return
         T = self.T
-        column = T[:, j].copy()
-        pivot = column[j]
+        column = T[j].copy()
+        pivot = column.item(j)
         BLAS.dger(-1.0 / pivot, column, column, a=T.T, overwrite_a=True)  # in place; T is symmetric
-        T[:, j] = T[j] = column / abs(pivot)
+        column /= abs(pivot)
+        T[:, j] = T[j] = column
         T[j, j] = -1.0 / pivot
 
     def enter(self, j: int) -> None:
         """Bring j in, unless it is a member or depends on the members."""
-        if not self.inside[j] and self.T[j, j] > self.floor[j]:
+        if self.d[j] > self.floor[j]:  # of members it is negative
             self.sweep(j)
 
     def to(self, support: NDArray[np.bool_]) -> None:
@@ -82,23 +84,23 @@ class Tableau:
     @property
     def value(self) -> float:
         """f at the minimiser on S."""
-        return float(self.T[self.m, self.m]) / 2
+        return self.T.item(self.m, self.m) / 2
 
     @property
     def weights(self) -> Vector:
         """The minimiser on S, (m,)."""
-        return np.where(self.inside, self.T[: self.m, self.m], 0.0)
+        return np.where(self.inside, self.z, 0.0)
 
     def entries(self) -> Vector:
         """How much f falls when j comes in; 0 for members and for coordinates that depend on S. (m,)"""
-        d = np.diagonal(self.T)[: self.m]
-        free = ~self.inside & (d > self.floor)
-        return np.where(free, self.T[: self.m, self.m] ** 2 / np.where(free, 2 * d, 1.0), 0.0)
+        out = np.zeros(self.m)
+        np.divide(self.z * self.z, 2 * self.d, out=out, where=self.d > self.floor)
+        return out
 
     def exits(self) -> Vector:
         """How much f rises when member j leaves; inf for the others. (m,)"""
-        gamma = np.where(self.inside, -np.diagonal(self.T)[: self.m], 1.0)
-        return np.where(self.inside, self.T[: self.m, self.m] ** 2 / (2 * gamma), np.inf)
+        gamma = np.where(self.inside, -self.d, 1.0)
+        return np.where(self.inside, self.z**2 / (2 * gamma), np.inf)
 
     def swaps(self) -> tuple[NDArray[Any], NDArray[Any], Matrix]:
         """(members S, others F, table (|F|, |S|) of how much f falls when j in F takes the place of i in S)."""
@@ -107,11 +109,30 @@ class Tableau:
         gains = swap_gains(T[np.ix_(F, S)], -T[S, S], T[S, m], T[F, m], T[F, F], self.floor[F])
         return S, F, gains
 
+    def best_swap(self) -> tuple[float, int, int]:
+        """(gain, who enters, who leaves) of the best of all swaps.
+
+        The table of `swaps`, over all m at once: in the columns of members no curvature is left, so that they drop out.
+        """
+        S = np.flatnonzero(self.inside)
+        root = np.sqrt(-self.d[S])
+        U, y = self.T.take(S, axis=0)[:, : self.m] / root[:, None], self.z[S] / root
+        top = U * y[:, None]
+        top += self.z
+        U *= U
+        U += self.d
+        np.copyto(U, np.inf, where=self.floor >= U)
+        top *= top
+        top /= U
+        top -= (y * y)[:, None]
+        i, j = divmod(int(top.argmax()), self.m)
+        return top.item(i, j) / 2, j, int(S[i])
+
     # ---- whole moves -----------------------------------------------------------------------------------------------
 
     def forward(self, size: int) -> None:
         """Greedily bring in coordinates until |S| = size (or none is left that lowers f)."""
-        while self.inside.sum() < size:
+        for _ in range(size - int(np.count_nonzero(self.inside))):
             gains = self.entries()
             best = int(gains.argmax())
             if gains[best] <= 0:
@@ -127,17 +148,16 @@ class Tableau:
         """Best swaps until none lowers f by more than `tolerance`; whether there was one."""
         changed = False
         while self.inside.any() and not self.inside.all():
-            S, F, gains = self.swaps()
-            j, i = divmod(int(gains.argmax()), len(S))
+            gain, j, i = self.best_swap()
             before = self.value
-            if gains[j, i] <= tolerance:
+            if gain <= tolerance:
                 break
-            self.sweep(int(S[i]))
-            self.sweep(int(F[j]))
+            self.sweep(i)
+            self.sweep(j)
             changed = True
             if self.value > before - tolerance / 2:  # rounding promised more than there was
-                self.sweep(int(F[j]))
-                self.sweep(int(S[i]))
+                self.sweep(j)
+                self.sweep(i)
                 break
         return changed
 
