@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-import typing
+from sparsopt.interrupts import STATUS, at_once
+
+with at_once("benchmarks"):
+    import importlib
+    import os
+    import sys
+    import typing
+
+    from sparsopt.errors import InvalidInput, SparsoptError
+    from sparsopt.names import lookup
 
 COMMANDS = {
     "compare": ("benchmarks.compare", "greedy pruning against iterative magnitude pruning, and the convex solvers"),
@@ -25,26 +31,24 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("\n".join(_usage()))
         return 0 if arguments else 2
-    from sparsopt.errors import InvalidInput, SparsoptError
-    from sparsopt.names import lookup
-
     try:
         module, _ = lookup(COMMANDS, arguments[0], "command")
         return _run(module, arguments)
     except InvalidInput as error:
         return _complain(error, 2)
     except KeyboardInterrupt:
-        return _complain("stopped; what was finished is kept, and the same command continues", 130)
+        return _complain("stopped; what was finished is kept, and the same command continues", STATUS)
     except (SparsoptError, OSError) as error:
         return _complain(error, 1)
 
 
 def _run(module: str, arguments: list[str]) -> int:
-    import tyro
+    with at_once("benchmarks"):
+        import tyro
 
-    entry = importlib.import_module(module).main
-    configuration = typing.get_type_hints(entry)["config"]
-    made = tyro.cli(configuration, args=arguments[1:], prog=f"python -m benchmarks {arguments[0]}")
+        entry = importlib.import_module(module).main
+        configuration = typing.get_type_hints(entry)["config"]
+        made = tyro.cli(configuration, args=arguments[1:], prog=f"python -m benchmarks {arguments[0]}")
     return int(entry(made) or 0)
 
 

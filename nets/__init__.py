@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
-from nets import controls, data, export, models
-from nets.catalogue import METHODS, Plan
-from nets.prune import Outcome, prune
-from nets.recipe import Recipe
-from nets.training import Network, Train
+from sparsopt.interrupts import at_once, starting
+
+with at_once("nets", when=starting()):  # PyTorch takes seconds
+    from nets import controls, data, export, models
+    from nets.catalogue import METHODS, Plan
+    from nets.prune import Outcome, prune
+    from nets.recipe import Recipe
+    from nets.training import Network, Train
 
 __all__ = ["Network", "Outcome", "Plan", "Recipe", "Train", "controls", "data", "export", "methods", "models", "prune"]
 

@@ -16,26 +16,30 @@ again. Errors are one line and exit code 2; Ctrl-C is one line and 130.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from typing import Any
+from sparsopt.interrupts import STATUS, at_once
 
-from nets import ranks
-from nets.command import Methods, Prune, Train
-from nets.export.command import Export
-from nets.strong_tickets.command import StrongTicket
-from nets.sweep import Sweep
-from sparsopt.errors import SparsoptError
+with at_once("nets"):
+    import sys
+    from collections.abc import Sequence
+    from contextlib import redirect_stdout
+    from typing import Any
+
+    from nets import ranks
+    from nets.command import Methods, Prune, Train
+    from nets.export.command import Export
+    from nets.strong_tickets.command import StrongTicket
+    from nets.sweep import Sweep
+    from sparsopt.errors import SparsoptError
 
 COMMANDS = Methods | Train | Prune | Sweep | Export | StrongTicket
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0, 2 for an error, 130 after Ctrl-C."""
-    import tyro
+    with at_once("nets"):
+        import tyro
 
-    command: Any = tyro.cli(COMMANDS, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
+        command: Any = tyro.cli(COMMANDS, prog="python -m nets", description=__doc__, args=arguments)  # type: ignore[call-overload]
     try:
         with ranks.joined(getattr(command, "device", "cpu")), redirect_stdout(None if ranks.rank() else sys.stdout):
             command()
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else f"the same command continues {out}"
         )
         print(f"nets: interrupted; {kept}", file=sys.stderr)
-        return 130
+        return STATUS
     return 0
 
 

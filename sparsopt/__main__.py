@@ -16,22 +16,27 @@ exit code 2; `verify` and `hard` exit with 1 if something proved did not hold.
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from sparsopt.interrupts import at_once
 
-from sparsopt.errors import InvalidInput, MissingCapability, SparsoptError
+with at_once("sparsopt"):
+    import argparse
+    import sys
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sparsopt.errors import InvalidInput, MissingCapability, SparsoptError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit code is 0, 1 for a theorem that does not hold, or 2 for input that makes no sense."""
+    """Runs one command; the exit code is 0, 1 for a theorem that does not hold, 2 for input that makes no sense, or
+    130 after Ctrl-C: what is written is written at the end."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if words[:1] == ["subset-sum"]:
-            return _subset_sum(words[1:])
-        options = _parser().parse_args(words)
-        return options.command(options) or 0
+        with at_once("sparsopt"):
+            if words[:1] == ["subset-sum"]:
+                return _subset_sum(words[1:])
+            options = _parser().parse_args(words)
+            return options.command(options) or 0
     except SparsoptError as error:
         print(f"sparsopt: {error}", file=sys.stderr)
         return 2
