@@ -24,7 +24,7 @@ from sparsopt.branch_and_bound.model import Quadratic
 from sparsopt.branch_and_bound.splitting import Flags
 from sparsopt.state import Array
 
-__all__ = ["leap"]
+__all__ = ["FEW", "Leaps", "Nodes"]
 
 EPS = float(np.finfo(float).eps)
 FEW = 12  # of the coordinates of largest t, among which one of a pair is looked for
@@ -56,27 +56,30 @@ class Nodes:
         return Nodes(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def leap(model: Quadratic, inside: Flags, outside: Flags, found: Incumbent) -> float:
-    """Searches the supports of size k that contain `inside` and avoid `outside`; improves and closes `found`.
+class Leaps:
+    """A search among the supports of size k of a quadratic, which improves and closes `found`."""
 
-    Returns a lower bound on what was left open when time or nodes ran out (inf: nothing was).
-    """
-    return _Search(model, found).run(inside, outside)
-
-
-class _Search:
     def __init__(self, model: Quadratic, found: Incumbent) -> None:
         self.model, self.k, self.found = model, model.k, found
         self.batch = int(np.clip(4e6 / (model.k * model.p**2), 4, 64))
         self.waiting: dict[int, list[Nodes]] = {}
 
     def run(self, inside: Flags, outside: Flags) -> float:
+        """Searches the supports that contain `inside` and avoid `outside`.
+
+        Returns a lower bound on what was left open when time or nodes ran out (inf: nothing was).
+        """
         root = self._root(inside, outside)
         if self.k - np.count_nonzero(inside) < 3 or root.A.shape[1] <= self.k:
             self._few(root)
             return np.inf
         self._push(root)
-        while self.waiting and not self.found.spent:
+        return self._work()
+
+    def _work(self, most: float = np.inf) -> float:
+        """Looks at `most` more nodes; the bound of what is left."""
+        most += self.found.nodes
+        while self.waiting and not self.found.spent and self.found.nodes < most:
             nodes = self._pop()
             self.found.nodes += len(nodes)
             self._expand(nodes)
@@ -164,14 +167,17 @@ class _Search:
         sure = bound >= self.found.target
         if not sure.any():
             return sure
-        r, j = rows[sure], positions[sure]
+        sure[sure] = self._without(nodes, rows[sure], positions[sure], everything) >= self.found.target
+        return sure
+
+    def _without(self, nodes: Nodes, r: Array, j: Array, everything: Array) -> Array:
+        """Certified bounds of what is left without a coordinate (by position)."""
         w = nodes.w[r] - nodes.M[r, :, j] * (nodes.w[r, j] / nodes.M[r, j, j])[:, None]
         w[np.arange(r.size), j] = 0.0
         U, A = np.zeros((r.size, self.model.p)), everything[r].copy()
         np.put_along_axis(U, nodes.A[r], w, axis=1)
         A[np.arange(r.size), nodes.A[r, j]] = False
-        sure[sure] = self.model.certified(U, A) >= self.found.target
-        return sure
+        return self.model.certified(U, A)
 
     def _promising(self, nodes: Nodes, order: Array, places: Array, t: Array, everything: Array) -> Array:
         """The nodes whose pairs have to be looked at: of three candidates for two places one is left out."""

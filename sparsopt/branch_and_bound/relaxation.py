@@ -31,7 +31,7 @@ from sparsopt.state import Array
 
 __all__ = ["Bound", "Relaxation", "root_bound"]
 
-WHOLE = 300  # up to this many free coordinates the interior point takes all of them
+WHOLE = 120  # up to this many free coordinates the interior point takes all of them
 ROUNDS = 12  # of the working set
 MOST_NEW = 40  # coordinates that a round adds
 EPS = float(np.finfo(float).eps)

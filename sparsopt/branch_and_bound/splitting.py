@@ -23,7 +23,7 @@ from sparsopt.state import Array
 
 Flags = NDArray[np.bool_]
 
-__all__ = ["ENTIRE", "Flags", "splitting"]
+__all__ = ["ENTIRE", "Flags", "certain", "convex_after", "splitting"]
 
 ENTIRE = 2000  # up to this order whole Hessians are formed
 SHRINK = (1e-9, 1e-6, 1e-3)
@@ -39,13 +39,17 @@ def splitting(problem: Any, H: Array | None) -> Array | None:
     if H is None or getattr(problem, "samples", math.inf) < p:
         return plain  # more coordinates than rows: hardly any has more curvature of its own than the ridge
     proposed = _balanced(H)
-    if proposed is None:
-        return plain
+    proven = None if proposed is None else certain(problem, H, proposed)
+    return plain if proven is None else proven
+
+
+def certain(problem: Any, H: Array, D: Array) -> Array | None:
+    """D, a little shrunk, such that H - D is certainly positive semi-definite; None where that cannot be shown."""
     error = float((problem.hessian_rounding() ** 2).sum())
     for shrink in SHRINK:
-        if convex_after(H, (1 - shrink) * proposed, error):
-            return (1 - shrink) * proposed
-    return plain
+        if convex_after(H, (1 - shrink) * D, error):
+            return (1 - shrink) * D
+    return None
 
 
 def convex_after(H: Array, D: Array, error: float) -> bool:

@@ -12,22 +12,20 @@ compiled path: NumPy's vectorised integer sort of a whole batch does not need on
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from sparsopt.compiling import available
+
 from .fixed_point import to_grid
 from .libraries import NumPy
+
+__all__ = ["Compiled", "available"]
 
 BITS = 59
 LOOKED_AT = 14
 FEW = 4
-
-
-def available() -> bool:
-    """Whether numba is installed (the extra `fast`)."""
-    return find_spec("numba") is not None
 
 
 class Compiled(NumPy):

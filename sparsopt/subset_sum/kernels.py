@@ -1,33 +1,18 @@
-"""The loops behind `compiled`. Nothing imports this module before they are needed: importing numba takes half a second.
-
-They stay at module level: that is where numba can keep what it compiled for the next process. Without numba they are
-plain Python, right and slow; `compiled.available` says which, and `solve` does not use them then.
-"""
+"""The loops behind `compiled`, by the rules of `sparsopt.compiling`; `solve` does not use them without numba."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+
+from sparsopt.compiling import compiled
 
 TABLE, OUTER = 6, 8  # items whose sums are the sliding table, and items along whose sums it slides
 LARGEST_SIZE = 4
 
 
-def _compiled(function: Any) -> Any:
-    """Compile on first use, and keep the machine code in a cache if there is a folder to keep it in."""
-    if find_spec("numba") is None:
-        return function
-    njit = import_module("numba").njit
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # no folder for the cache
-        return njit(nogil=True)(function)
-
-
-@_compiled
+@compiled
 def _closest(x: Any, length: Any, c: Any) -> Any:
     """The least |x_k - c| over the first `length` entries, without an early stop: it vectorises."""
     least = np.int64(1 << 62)
@@ -36,7 +21,7 @@ def _closest(x: Any, length: Any, c: Any) -> Any:
     return least
 
 
-@_compiled
+@compiled
 def _where(x: Any, length: Any, c: Any, enough: Any) -> Any:
     """The first k with |x_k - c| <= enough, or -1."""
     for k in range(length):
@@ -45,7 +30,7 @@ def _where(x: Any, length: Any, c: Any, enough: Any) -> Any:
     return -1
 
 
-@_compiled
+@compiled
 def first_look(items: Any, targets: Any, enough: Any) -> Any:
     """Integer items (B, >= 14), targets and tolerances (B,): bits of a subset of the first 14 items, or -1; (B,)."""
     found = np.full(len(targets), -1, np.int64)
@@ -71,7 +56,7 @@ def first_look(items: Any, targets: Any, enough: Any) -> Any:
     return found
 
 
-@_compiled
+@compiled
 def _pair_at(k: Any) -> Any:
     """The two items of pair k, larger first: pairs are (1,0), (2,0), (2,1), (3,0), ..."""
     second = 1
@@ -80,7 +65,7 @@ def _pair_at(k: Any) -> Any:
     return second, k - second * (second - 1) // 2
 
 
-@_compiled
+@compiled
 def _fill_pairs(a: Any, pairs: Any) -> Any:
     """All pair sums, those of an item with the items before it together: pairs among the first i are a prefix."""
     filled = 0
@@ -90,7 +75,7 @@ def _fill_pairs(a: Any, pairs: Any) -> Any:
         filled += i
 
 
-@_compiled
+@compiled
 def _third(a: Any, pairs: Any, z: Any, near: Any) -> Any:
     """An item that makes a triple with one of the pairs before it, and that pair; or -1."""
     for i in range(2, len(a)):
@@ -100,7 +85,7 @@ def _third(a: Any, pairs: Any, z: Any, near: Any) -> Any:
     return -1, -1
 
 
-@_compiled
+@compiled
 def _second_pair(pairs: Any, z: Any, near: Any) -> Any:
     """A pair that makes four with one of the pairs before its lower item, and that other pair; or -1."""
     for p in range(3, len(pairs)):
@@ -111,7 +96,7 @@ def _second_pair(pairs: Any, z: Any, near: Any) -> Any:
     return -1, -1
 
 
-@_compiled
+@compiled
 def few_items(items: Any, targets: Any, enough: Any) -> Any:
     """Integer items (B, n), targets, tolerances (B,): positions (B, 4) of the fewest <= 4 items, filled with -1."""
     batch, n = items.shape
