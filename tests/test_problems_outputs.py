@@ -146,3 +146,34 @@ def test_bad_input_is_named():
         MultiOutput(X, [1, 2, 3])
     with pytest.raises(InvalidInput, match="Y has 1 entry NaN"):
         MultiOutput(X, [[1, 2], [3, np.nan], [4, 5]])
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e3, 1e5])
+def test_the_intercepts_are_the_best_however_far_scores_lie_apart(size):
+    """Where data are separable Newton's method walks far away; a general solver from there and from 0 finds no less."""
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp, softmax
+
+    for seed in range(scaled(8)):
+        draws = np.random.default_rng([61, seed])
+        X, y = draws.standard_normal((20, 3)), draws.permutation(np.arange(20) % 4)
+        f = Softmax(X, y, sample_weight=draws.integers(1, 4, 20))
+        W = size * draws.standard_normal((3, 4))
+        z, share = f.design.dot(W), f.design.shares
+
+        def loss(b, z=z, share=share, y=y):
+            value = share @ (logsumexp(z + b, axis=1) - (z + b)[np.arange(20), y])
+            return value, share @ softmax(z + b, axis=1) - np.bincount(y, share)
+
+        for start in (np.zeros(4), f._best_intercept(z)):
+            found = minimize(loss, start, jac=True, method="BFGS")
+            assert f.value(W.ravel()) <= found.fun * (1 + 1e-9)
+
+
+def test_separable_classes_end_soon():
+    """There is no minimiser: the steps end where the loss no longer tells, and no support beats a larger one."""
+    draws = np.random.default_rng(62)
+    X = draws.standard_normal((12, 6))
+    f = Softmax(X, np.arange(12) % 3)
+    values = [f.minimise_on(np.repeat(np.arange(6) < size, 3))[1] for size in range(7)]
+    assert (np.diff(values) <= 1e-9).all() and values[-1] < 1e-6

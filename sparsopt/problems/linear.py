@@ -200,7 +200,7 @@ class _Newton:
             now = self._at(np.zeros(w.size))
         for _ in range(NEWTON_STEPS):
             better = None if now.size <= TOLERANCE * size else self._next(now)
-            if better is None:
+            if better is None or (better.value == now.value and better.size >= now.size):
                 break
             now = better
         if not np.isfinite(now.value):

@@ -14,6 +14,7 @@ array([[1., 2.],
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -28,6 +29,8 @@ from sparsopt.state import Array, Layout, Mask
 from sparsopt.structures import Rows
 
 __all__ = ["MultiOutput", "Softmax"]
+
+FAR = 8.0  # scores up to this size let Newton's method start anywhere
 
 
 @dataclass(frozen=True)
@@ -125,17 +128,25 @@ class Softmax(LinearModel):
         return Chances(product, b, self._mean_loss(logs), shares[:, None] * wrong, P, shares, self.design.centred)
 
     def _best_intercept(self, product: Array) -> Array:
-        """Newton's method on the c intercepts, which sum to 0, with halved steps where the loss would rise."""
+        """The best c intercepts, which sum to 0: of scores that lie far apart first divided by 2^m, then by half of it."""
+        halvings = max(math.ceil(math.log2(max(float(np.abs(product).max()), 1.0) / FAR)), 0)
         b = np.log(self.balance)
+        for m in range(halvings, 0, -1):
+            b = 2 * self._newton(product / 2.0**m, b)
+        return self._newton(product, b)
+
+    def _newton(self, product: Array, b: Array) -> Array:
+        """Newton's method from b, with halved steps where the loss would rise."""
         logs = _log_softmax(product + b)
         for _ in range(100):
             P = np.exp(logs)
             slope = self.design.shares @ P - self.balance
             step = -_inverse(P, self.design.shares) @ slope
-            if float(np.abs(step).max()) <= 1e-15 * (1 + float(np.abs(b).max())) or not slope.any():
-                break
             value, size = self._mean_loss(logs), 1.0
             new = _log_softmax(product + b + step)
+            if -float(slope @ step) <= 1e-15 * value:  # the loss no longer tells one step from another
+                b = b + step if self._mean_loss(new) <= value else b
+                break
             while self._mean_loss(new) > value * (1 + 1e-15) + 1e-4 * size * float(slope @ step) and size > 1e-9:
                 size /= 2
                 new = _log_softmax(product + b + size * step)

@@ -63,7 +63,7 @@ def _step(f: Any, x: Array, value: float, g: Array, free: Array, low: Array, hig
         for halvings in range(HALVINGS):
             new = np.clip(x + d / 2**halvings, low, high)
             there, fall = float(f.value(new)), -float(g @ (new - x))
-            if fall > 0 and there <= value - 1e-4 * fall:
+            if fall > 0 and there < value and there <= value - 1e-4 * fall:
                 return new, there
             if 0 < fall <= 1e-11 * abs(value) and _calmer(f, new, g, free):
                 return new, there
