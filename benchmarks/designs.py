@@ -106,13 +106,17 @@ class Diabetes:
 
 
 def stored(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """X and y of convex/NAME.npz under the folder that SPARSOPT_DATA names. Raises DataError where it is not."""
+    """X and y of convex/NAME.npz under the folder that SPARSOPT_DATA names, without columns that miss numbers.
+
+    Raises DataError where it is not.
+    """
     folder = os.environ.get("SPARSOPT_DATA")
     path = Path(folder or "") / "convex" / f"{name}.npz"
     if not folder or not path.exists():
         raise DataError(f"{name}: set SPARSOPT_DATA to a folder that has convex/{name}.npz")
     with np.load(path, allow_pickle=False) as file:
-        return file["X"], file["y"]
+        X, y = file["X"], file["y"]
+    return X[:, ~np.isnan(X).any(axis=0)], y
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,15 @@ def test_real_problems_have_their_shapes(name: str, shape: tuple[int, int]) -> N
         assert value == pytest.approx(problems.BEST[name], rel=1e-6)
 
 
+def test_columns_that_miss_numbers_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "convex").mkdir()
+    X = np.array([[1.0, np.nan, 3.0], [2.0, 0.0, 1.0], [4.0, 1.0, 1.0]])
+    np.savez(tmp_path / "convex" / "holes.npz", X=X, y=X[:, 0])
+    monkeypatch.setenv("SPARSOPT_DATA", str(tmp_path))
+    case = problems.Stored("holes", "squares", 1).draw(0)
+    assert case.X.shape == (3, 2) and np.isfinite(case.X).all()
+
+
 @pytest.mark.parametrize("loss", ["squares", "logistic"])
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_that_is_installed_finds_what_is_clear(name: str, loss: str) -> None:
