@@ -53,6 +53,11 @@ class Design:
         """An empty collection of columns with their inner products."""
         return self.columns_type(self)
 
+    @property
+    def entries(self) -> int:
+        """How many numbers X holds."""
+        return int(self.X.size)
+
     @cached_property
     def shares(self) -> Array:
         """The row shares as a vector (n,)."""

@@ -46,6 +46,18 @@ class Factor:
         """G^-1 b for the factored G."""
         return lapack().dpotrs(self.L, b, lower=1)[0] if b.size else b
 
+    def forward(self, B: Array) -> Array:
+        """L^-1 B."""
+        return lapack().dtrtrs(self.L, B, lower=1)[0]
+
+    def leading(self, B: Array, sizes: Array) -> Array:
+        """G_s^-1 b_s in column t, s = sizes_t, with zeros below: the solutions for the first s coordinates alone.
+
+        L^-1 b does not depend on what comes later; without its tail, L'^-1 keeps to the first s.
+        """
+        early = np.arange(len(B))[:, None] < sizes
+        return lapack().dtrtrs(self.L, self.forward(B) * early, lower=1, trans=1)[0]
+
     def solve(self, order: Array, G: Array, b: Array) -> Array | None:
         """G^-1 b, or None if G is numerically singular."""
         return self.apply(b) if self.update(order, G) else None

@@ -17,6 +17,7 @@ import numpy as np
 from sparsopt.problems.base import Last, Problem
 from sparsopt.problems.designs import design
 from sparsopt.problems.factor import Factor
+from sparsopt.problems.foresight import Foresight, Step
 from sparsopt.problems.inputs import (
     check_matrix,
     check_moments,
@@ -35,12 +36,20 @@ REFINEMENTS = 3
 
 
 class Memory:
-    """What one run keeps: columns with inner products, a factor, the last residual and gradient."""
+    """What one run keeps: columns with inner products, a factor, the last residual and gradient, the steps to come."""
 
     def __init__(self, problem: LeastSquares) -> None:
         self.columns = problem.design.columns()
         self.factor, self.shrinking = Factor(), Shrinking()
         self.residual, self.gradient = Last(), Last()
+        self.foresight = Foresight(problem, self.columns, self.factor)
+
+    def took(self, step: Step) -> tuple[Array, float]:
+        """The minimiser and f of a step that was foreseen, whose residual and gradient are the last ones from now."""
+        self.residual.put(step.x, step.residual)
+        if step.gradient is not None:
+            self.gradient.put(step.x, step.gradient)
+        return step.x.copy(), step.value
 
 
 class LeastSquares(Problem):
@@ -83,7 +92,7 @@ class LeastSquares(Problem):
     # ---- the function ----------------------------------------------------------------------------------------------
 
     def value(self, x: Array) -> float:
-        return self._value(x, self._residual(x))
+        return self.value_from(x, self._residual(x))
 
     def gradient(self, x: Array) -> Array:
         """-A'W r + ridge x, r the residual at x: one product with all of X, none if x is that of the last call."""
@@ -143,9 +152,14 @@ class LeastSquares(Problem):
         """0: a mean of squares."""
         return 0.0
 
+    def gradient_from(self, x: Array, residual: Array) -> Array:
+        """The gradient at x, (p,), given the residual there, (n,); or at several points, one a row: one pass over X."""
+        g = np.ascontiguousarray(self.design.tdot((-self.design.weight * residual).T).T)
+        return (g + self.ridge * x if self.ridge else g).astype(self.dtype, copy=False)
+
     def _gradient(self, x: Array) -> Array:
-        g = self.ridge * x - self.design.tdot(self.design.weight * self._residual(x))
-        return g.astype(self.dtype, copy=False)
+        r = self._residual(x)
+        return self.gradient_from(x, r) if self._memo is None else self._memo.foresight.gradient(x, r)
 
     def _residual(self, x: Array) -> Array:
         if self._memo is None:
@@ -159,7 +173,8 @@ class LeastSquares(Problem):
         slots = columns.slot[active]
         return columns.dot(slots, x[active]) if (slots >= 0).all() else self.design.dot(x)
 
-    def _value(self, x: Array, r: Array) -> float:
+    def value_from(self, x: Array, r: Array) -> float:
+        """f at x, given the residual there."""
         x = x.astype(np.float64, copy=False)
         return 0.5 * float((self.design.weight * r) @ r) + 0.5 * self.ridge * float(x @ x)
 
@@ -222,7 +237,12 @@ class LeastSquares(Problem):
     def minimise_on(self, support: Mask, x: Array | None = None) -> tuple[Array, float]:
         """The minimiser among vectors supported there, (p,), and its value. A direct solve: x is not needed."""
         memo = self.memory() if self._memo is None else self._memo
-        found, known = np.zeros(self.p, self.dtype), memo.shrinking.follow(check_support(support, self.p))
+        support = check_support(support, self.p)
+        step = memo.foresight.next(support)
+        if step is not None:
+            return memo.took(step)
+        memo.foresight.solved(support)
+        found, known = np.zeros(self.p, self.dtype), memo.shrinking.follow(support)
         if known is not None:
             found[support] = known[0]
             return found, known[1]
@@ -230,7 +250,7 @@ class LeastSquares(Problem):
         weights = self._primal(memo, order) if order.size <= self.design.n else self._dual(order)
         found[order] = weights
         r = memo.residual.put(found, self.target - self._product(memo, order, found[order]))
-        value = self._value(found, r)
+        value = self.value_from(found, r)
         memo.shrinking.begin(order, memo.factor, weights, value)
         return found, value
 

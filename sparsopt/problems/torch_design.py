@@ -27,6 +27,10 @@ class TorchDense(Dense):
         super().__init__(X, weight, centred)
         self.dtype = np.dtype(str(X.dtype).removeprefix("torch."))
 
+    @property
+    def entries(self) -> int:
+        return int(self.X.numel())
+
     def _there(self, values: Array) -> Any:
         """A host array on the device, in the type of X."""
         return self.X.new_tensor(np.ascontiguousarray(values))
