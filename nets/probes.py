@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +22,9 @@ from torch import Tensor, nn
 
 from nets import seeds
 from nets.engine import BUFFER
+from nets.sampled import Opened
 from sparsopt.errors import InvalidInput, NotFinite
 from sparsopt.state import State
-
-if TYPE_CHECKING:
-    from nets.training import Network
 
 Matrix = NDArray[Any]
 Key = tuple[int, ...]
@@ -66,7 +64,7 @@ class Memory:
 # ---- gradients -----------------------------------------------------------------------------------------------------
 
 
-def gradients(network: Network, state: State, x: Tensor, count: int, batch: int, key: Key) -> Matrix:
+def gradients(network: Opened, state: State, x: Tensor, count: int, batch: int, key: Key) -> Matrix:
     """(count, n): the gradient in x of the mean loss of each of `count` mini-batches."""
 
     def backward(inputs: Tensor, targets: Tensor, _: int) -> None:
@@ -75,7 +73,7 @@ def gradients(network: Network, state: State, x: Tensor, count: int, batch: int,
     return _rows(network, state, x, backward, count, batch, key)
 
 
-def square_roots(network: Network, state: State, x: Tensor, count: int, key: Key) -> Matrix:
+def square_roots(network: Opened, state: State, x: Tensor, count: int, key: Key) -> Matrix:
     """(count, n): rows a_i with E a_i a_i' = J_i' L_i J_i, the generalised Gauss-Newton matrix of sample i.
 
     J_i is the Jacobian of the outputs, L_i = R R' the Hessian of the loss in them; a_i = J_i' R e for random signs e.
@@ -94,7 +92,7 @@ def square_roots(network: Network, state: State, x: Tensor, count: int, key: Key
 
 
 def _rows(
-    network: Network,
+    network: Opened,
     state: State,
     x: Tensor,
     backward: Callable[[Tensor, Tensor, int], None],
@@ -130,7 +128,7 @@ def _recurrence_differentiable(model: nn.Module) -> Iterator[None]:
 # ---- inputs of layers ----------------------------------------------------------------------------------------------
 
 
-def grams(network: Network, state: State, x: Tensor, samples: int, key: Key) -> list[Matrix | None]:
+def grams(network: Opened, state: State, x: Tensor, samples: int, key: Key) -> list[Matrix | None]:
     """For each block of the layout the second moments of what its weights are multiplied with, (groups, d, d) float64.
 
     A block of rows w_r (r in group g) computes w_r'u for inputs u (d,), one a sample or, in a convolution, one a

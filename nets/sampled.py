@@ -9,20 +9,34 @@ They are not augmented.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from nets import seeds
+from nets.data import DataSet
+from nets.engine import Engine
+from nets.recipe import Recipe
+from nets.weights import Weights
 from sparsopt.errors import InvalidInput
-from sparsopt.state import State
-
-if TYPE_CHECKING:
-    from nets.training import Network
+from sparsopt.state import Layout, State
 
 CHUNK = 256  # samples at once
 MODES = ("train", "eval")
+
+
+class Opened(Protocol):
+    """What it takes to look at a network; `nets.training.Network` has it."""
+
+    data: DataSet
+    recipe: Recipe
+    weights: Weights
+
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def engine(self) -> Engine: ...
 
 
 class Sampled:
@@ -32,7 +46,7 @@ class Sampled:
     dropout drop; "eval" takes the running statistics.
     """
 
-    def __init__(self, network: Network, state: State, per_class: int, temperature: float, mode: str) -> None:
+    def __init__(self, network: Opened, state: State, per_class: int, temperature: float, mode: str) -> None:
         if per_class < 1 or not temperature > 0 or mode not in MODES:
             raise InvalidInput(
                 f"per_class = {per_class} and temperature = {temperature} must be positive, mode = {mode!r} one of "

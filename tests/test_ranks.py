@@ -45,7 +45,8 @@ def trained(tmp_path: Path, processes: int, *arguments: str, check: bool = True)
     start = [sys.executable, "-W", "ignore"]
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    quiet = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "TMPDIR": str(tmp_path)}  # torchrun leaves folders
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **quiet}
     done = subprocess.run(
         [*start, str(program), str(out), *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
