@@ -20,6 +20,6 @@ for name, examples in EXAMPLES.items():
 settings.load_profile(PROFILE)
 
 
-def scaled(examples: int) -> int:
-    """`examples` in the ci profile; in the others more or fewer in the same proportion (at least 5)."""
-    return max(5, round(examples * EXAMPLES[PROFILE] / EXAMPLES["ci"]))
+def scaled(examples: int, least: int = 5) -> int:
+    """`examples` in the ci profile; in the others more or fewer in the same proportion, but at least so many."""
+    return max(least, round(examples * EXAMPLES[PROFILE] / EXAMPLES["ci"]))

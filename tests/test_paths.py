@@ -193,7 +193,7 @@ def test_interpolation_is_not_infinitely_good():
 @pytest.mark.parametrize("loss", [0, 1], ids=["squares", "logistic"])
 def test_consistent_criteria_find_the_truth(loss):
     hits = dict.fromkeys(("bic", "ebic", "gic", "cv"), 0)
-    seeds = range(scaled(8))
+    seeds = range(scaled(8, least=8))
     for seed in seeds:
         X, y, labels = data(seed, n=300)
         given = Data(X, (y, labels)[loss], (LeastSquares, Logistic)[loss])

@@ -117,7 +117,7 @@ def test_kicks_never_lose(seed):
 
 def test_kicks_find_what_swaps_miss():
     worse = found = 0
-    for seed in range(scaled(60)):
+    for seed in range(scaled(60, least=60)):
         problem = quadratic(seed, p=12)
         best = enumerate_supports(problem, 4)[1]
         if run(catalogue.best_swap(4), problem, problem.start(0)).value > best + 1e-9 * abs(best):
