@@ -16,7 +16,7 @@ from sparsopt.judges import IfDecreasing, SupportStable, WhileDecreasing
 from sparsopt.method import Method, Phase, Stage, autonomous, parts, run
 from sparsopt.moves import Add, Choose, Gradient, Keep, Random, Stay, Swap
 from sparsopt.result import Status
-from sparsopt.schedules import Cosine, Held, Linear, Rates
+from sparsopt.schedules import Cosine, Held, Linear, Rates, RatesTo
 from tests.toys import Quadratic, random_quadratic
 
 # ---- cycles ----------------------------------------------------------------------------------------------------------
@@ -110,6 +110,8 @@ def test_slots_are_part_of_the_state():
         Stage((Phase(Keep(Held(Linear(5, 2, 3), 3)), Exact()),), 9),
         Stage((Phase(Keep(lambda round, layout: 5 - round), Exact()),), 9),
         Stage((Phase(Keep(Rates((0.1,), 9)), Exact()),), 9),
+        Stage((Phase(Keep(RatesTo(3, (0.1,), 9)), Exact()),), 9),
+        Stage((Phase(Choose(3, Random()), Exact()),), 9),
         Stage((Phase(Swap(Cosine(5, 0.3, 9)), Exact()),), 9),
         catalogue.randomised(3).stages[1],
     ],

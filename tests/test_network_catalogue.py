@@ -342,6 +342,7 @@ def test_every_entry_is_documented_and_readable() -> None:
     for name, entry in METHODS.items():
         method = entry(plan)
         assert isinstance(method, Method) and "Cost: " in (entry.__doc__ or "") + "Cost: " * (name == "rigl-accept")
+        assert method == entry(plan) and hash(method) == hash(entry(plan)), "frozen, and a function of the plan"
         assert method.name in (name, "random", "dense")
         gates = {p.fit.through for s in method.stages for p in s.phases if isinstance(p.fit, Train)}
         assert (StraightThrough() in gates) == (name == "dpf")

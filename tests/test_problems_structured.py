@@ -111,7 +111,9 @@ def test_sizes_and_units():
     assert (units(f), units(grouped(f, LABELS)), units(per_group(f, LABELS, 1))) == (7, 4, 7)
     assert units(losses(0)["softmax"]) == 7
     for text in (repr(PerGroup(LABELS, 2)), repr(Always((1,), Rows(2)))):
-        assert eval(text) == eval(text) and repr(eval(text)) == text
+        assert repr(eval(text)) == text
+    arrays = PerGroup(np.array(LABELS), 2), Always(np.array([3, 1, 3]), Groups(np.array(LABELS)))
+    assert arrays == (PerGroup(LABELS, 2), Always((1, 3), Groups(LABELS))) and len({*arrays, *arrays}) == 2
 
 
 def test_bad_structures_are_named():

@@ -13,7 +13,7 @@ from torch.nn.utils import prune as torch_prune
 from torch.nn.utils.parametrizations import weight_norm
 
 from nets import models
-from nets.weights import ConvolutionsAndLinear, Matrices, Weights
+from nets.weights import BatchNormScales, ConvolutionsAndLinear, Matrices, Weights
 from sparsopt.errors import InvalidInput
 from tests.networks import MODULES, Residual, Tied, module
 
@@ -49,6 +49,19 @@ def test_exclude():
     assert len(Weights(module("recurrent"), Matrices(exclude=("lstm.weight_hh_l0",))).prunable) == 2
 
 
+def test_scales_of_batch_norm_are_one_a_channel():
+    """Not its shifts, and not the weights of other norms."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.LayerNorm(6), nn.Flatten(), nn.BatchNorm1d(3))
+    weights = Weights(model, BatchNormScales())
+    assert weights.prunable == ["1.weight", "4.weight"] and weights.layout.sizes == (4, 3)
+
+
+def test_a_module_without_a_rest():
+    model = nn.Linear(3, 2, bias=False).double()
+    x, rest = Weights(model).flatten(model)
+    assert len(x) == 6 and len(rest) == 0 and rest.dtype == torch.float64
+
+
 def test_the_input_axis_of_each_block():
     """Where N:M patterns live: along the inputs of a unit."""
     assert Weights(Residual()).layout.axes == (1, 1, 1, -1)
@@ -57,6 +70,8 @@ def test_the_input_axis_of_each_block():
 @pytest.mark.parametrize("name", MODULES)
 def test_there_and_back(name):
     source, target = module(name, 1), module(name, 2)
+    for buffer in source.buffers():
+        buffer += 3  # or both would have what a norm starts with
     weights = Weights(source, MODULES[name][1])
     x, rest = weights.flatten(source)
     assert len(x) == weights.layout.n and len(x) + len(rest) == sum(p.numel() for p in source.parameters())
