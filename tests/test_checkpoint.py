@@ -237,6 +237,16 @@ def test_a_read_only_folder() -> None:
         save("/proc/sparsopt/c.pt", full())
 
 
+def test_a_file_is_on_disk_in_full_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a power cut could leave a name that points to half of it."""
+    path, order = tmp_path / "c.pt", []
+    replace = os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: order.append(os.fstat(file).st_size))
+    monkeypatch.setattr(os, "replace", lambda *names: order.append("replaced") or replace(*names))
+    write_atomically(path, lambda file: file.write(b"0123456789") and None)
+    assert order == [10, "replaced"] and path.read_bytes() == b"0123456789"
+
+
 def test_an_interrupt_leaves_no_partial_file(tmp_path: Path) -> None:
     path = tmp_path / "c.pt"
     save(path, full(), "me")
