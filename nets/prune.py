@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
@@ -86,6 +87,9 @@ def prune(
     epochs          length of one training, default 20; methods that train several times cost several of them
     budget          instead: training steps in all, shared out by the method
     settings        parameters of the method's entry by name, such as {"early": 500} for imp; its docstring has them
+    prunable        which parameters count, a rule of `nets.weights` or one's own (path, module, name) -> bool; default
+                    ConvolutionsAndLinear(), with a warning where most of the network is something else, such as an
+                    LSTM or embeddings
     engine          "dense"; "sparse" or "auto" (`nets.sparse`): phases with few weights cost what these weights cost;
                     the same steps with sums in another order, so the last digits differ; "captured"
                     (`nets.captured`): on CUDA a training step is recorded once and replayed
@@ -113,12 +117,14 @@ def prune(
             f"nets.models.names(): {', '.join(models.names())}"
         )
     entry = catalogue.find(method) if isinstance(method, str) else method
-    prunable = rule_of(entry, prunable, paper.prunable, named, dataset.inputs)
-    how: dict[str, Any] = {"prunable": prunable, "recipe": recipe, "device": device, "chunk": max(1, chunk)}
+    rule = rule_of(entry, prunable, paper.prunable, named, dataset.inputs)
+    how: dict[str, Any] = {"prunable": rule, "recipe": recipe, "device": device, "chunk": max(1, chunk)}
     network = Network(named, dataset, engine=engine, **how)
-    plan = _plan(network, sparsity, epochs, recipe, structure_of(entry, prunable, network.layout))
+    if prunable is None and rule == OWN.prunable and (said := network.weights.overlooked(network.template)):
+        warnings.warn(said, stacklevel=2)
+    plan = _plan(network, sparsity, epochs, recipe, structure_of(entry, rule, network.layout))
     chosen = _method(entry, plan, budget, settings or {})
-    trained = entry.model(named, plan.k, prunable) if isinstance(entry, controls.Controlled) else named
+    trained = entry.model(named, plan.k, rule) if isinstance(entry, controls.Controlled) else named
     network = network if trained is named else Network(trained, dataset, engine=engine, **how)
     _check(network, seed)
     every = evaluate_every or max(1, plan.steps // 20)

@@ -26,6 +26,7 @@ from sparsopt.state import Layout
 Rule = Callable[[str, nn.Module, str], bool]  # (name of the module, module, name of its parameter) -> prunable?
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LARGE = 0.25  # share of a network's matrices that nobody should leave dense without knowing
 PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
@@ -103,6 +104,21 @@ class Weights:
         shapes = tuple(tuple(everything[name].shape) for name in self.prunable)
         self.layout = Layout(tuple(self.prunable), shapes, tuple(chosen[id(everything[n])] for n in self.prunable))
         self.shapes_of_rest = [tuple(everything[name].shape) for name in self.other]
+
+    def overlooked(self, model: nn.Module) -> str:
+        """A sentence that names the matrices (two or more dimensions) that are trained and not prunable, where they
+        hold a large share of all of the module's; else ""."""
+        sizes = {name: p.numel() for name, p in model.named_parameters() if name in self.other and p.dim() >= 2}
+        dense, n = sum(sizes.values()), self.layout.n
+        if dense < LARGE * (dense + n):
+            return ""
+        largest = sorted(sizes, key=lambda name: -sizes[name])
+        names = ", ".join(largest[:3]) + (f" and {len(largest) - 3} more" if len(largest) > 3 else "")
+        return (
+            f"{names} {'hold' if len(largest) > 1 else 'holds'} {dense / (dense + n):.0%} of the weights of "
+            f"{type(model).__name__} and stay dense, as only convolutions, linear layers and attention projections are "
+            "prunable by default: prunable=Matrices() prunes them too, prunable=ConvolutionsAndLinear() means it so"
+        )
 
     def flatten(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """Copies of x (n,) and rest (r,) of a module of this shape."""

@@ -12,10 +12,11 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 from torch.nn.utils.parametrizations import weight_norm
 
+import nets
 from nets import models
 from nets.weights import BatchNormScales, ConvolutionsAndLinear, Matrices, Weights
 from sparsopt.errors import InvalidInput
-from tests.networks import MODULES, Residual, Tied, module
+from tests.networks import MODULES, Residual, Tied, blobs, module
 
 NAMES = {
     "perceptron": ["1.weight", "4.weight", "6.weight"],
@@ -47,6 +48,63 @@ def test_exclude():
     assert Weights(model, ConvolutionsAndLinear(exclude=("head.weight",))).prunable == NAMES["residual"][:-1]
     assert Weights(module("recurrent"), Matrices(exclude=("lstm.weight_hh_l0",))).prunable[0] == "lstm.weight_ih_l0"
     assert len(Weights(module("recurrent"), Matrices(exclude=("lstm.weight_hh_l0",))).prunable) == 2
+
+
+class Classifier(nn.Module):
+    """Something with weights of its own, read by a linear head."""
+
+    def __init__(self, body: nn.Module | None = None, own: tuple[int, ...] = (), head: int = 40) -> None:
+        super().__init__()
+        self.body, self.head = body or nn.Identity(), nn.Linear(head, 3)
+        if own:
+            self.own = nn.Parameter(torch.zeros(own))
+
+
+@pytest.mark.parametrize(
+    "model, said",
+    [
+        (Classifier(nn.LSTM(6, 20)), "body.weight_hh_l0, body.weight_ih_l0 hold 95% of the weights of Classifier and"),
+        (Classifier(nn.GRU(6, 20, 3)), "body.weight_hh_l0, body.weight_ih_l1, body.weight_hh_l1 and 3 more hold"),
+        (Classifier(nn.RNNCell(6, 20)), "body.weight_hh, body.weight_ih hold 81%"),
+        (Classifier(nn.Embedding(40, 20)), "body.weight holds 87%"),
+        (Classifier(nn.EmbeddingBag(40, 1)), "body.weight holds 25%"),
+        (Classifier(nn.Embedding(39, 1)), ""),
+        (Classifier(own=(6, 20)), "own holds 50%"),
+        (Classifier(own=(500,)), ""),
+        (Classifier(nn.MultiheadAttention(8, 2)), ""),
+        (Classifier(nn.MultiheadAttention(8, 2, kdim=4, vdim=4)), ""),
+        (Classifier(nn.Conv1d(4, 8, 3)), ""),
+        (Classifier(nn.ConvTranspose2d(4, 8, 3)), ""),
+        (Classifier(nn.Bilinear(4, 4, 8)), ""),
+        (Classifier(nn.TransformerEncoderLayer(8, 2, 16)), ""),
+        (Classifier(nn.LSTM(6, 20).requires_grad_(False)), ""),
+    ],
+)
+def test_what_the_default_leaves_dense_is_named(model: Classifier, said: str) -> None:
+    """A quarter of all matrices or more; vectors, frozen parameters and what is prunable say nothing."""
+    found = Weights(model).overlooked(model)
+    assert (said in found and "Matrices()" in found) if said else found == ""
+    assert Weights(model, Matrices()).overlooked(model) == ""
+
+
+def test_embeddings_that_the_head_shares_are_prunable() -> None:
+    model = Classifier(nn.Embedding(3, 40))
+    model.head.weight = model.body.weight  # type: ignore[assignment]
+    assert Weights(model).prunable == ["body.weight"] and Weights(model).overlooked(model) == ""
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_our_own_models_are_pruned_as_a_whole(name: str) -> None:
+    model = models.build(name, (3, 32, 32), width=0.25) if name != "lenet-300-100" else models.build(name)
+    assert Weights(model).overlooked(model) == ""
+
+
+def test_a_run_says_what_it_leaves_dense_unless_it_was_asked_to() -> None:
+    model, data, how = module("recurrent"), blobs(), {"method": "random", "sparsity": 0.5, "epochs": 0.3}
+    with pytest.warns(UserWarning, match=r"lstm\.weight_ih_l0, lstm\.weight_hh_l0 hold 9\d% of the weights"):
+        assert nets.prune(model, data, **how).prunable == model.head.weight.numel()
+    nets.prune(model, data, **how, prunable=ConvolutionsAndLinear())  # a warning is an error here
+    assert nets.prune(model, data, **how, prunable=Matrices()).prunable > 10 * model.head.weight.numel()
 
 
 def test_scales_of_batch_norm_are_one_a_channel():
