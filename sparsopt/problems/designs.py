@@ -193,6 +193,9 @@ class Dense(Design):
         step = max(1, BLOCK // self.p)
         return (slice(start, start + step) for start in range(0, self.n, step))
 
+    def _transposed(self, r: Array) -> Array:
+        return (r.T @ self.X).T  # of a matrix: one column after the other in memory
+
     def squares(self, weight: Array) -> Array:
         total = np.zeros(self.p)
         for rows in self._row_blocks():

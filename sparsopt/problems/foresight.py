@@ -42,10 +42,11 @@ SMALL = 1e-9  # of the weights: a refinement that changes more says that the fac
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """The minimiser x once `entering` is in, f and the residual there; the gradient, unless a tie left it open."""
+    """Once `entering` is in: minimiser, f, residual, gradient (unless a tie left it open), and who gains most by it."""
 
     entering: int
-    x: Array
+    order: Array
+    weights: Array
     value: float
     residual: Array
     gradient: Array | None
@@ -90,12 +91,13 @@ class Foresight:
         """The gradient at x. Where the run goes greedily from minimiser to minimiser, it takes the next steps along."""
         if not (self.watching and np.array_equal(x != 0, self.support)):
             return self.problem.gradient_from(x, residual)
-        block = self._block(x, residual) if self.greedy >= self.wary else None
-        if block is None:
+        path = self._path(x, residual) if self.greedy >= self.wary else None
+        if path is None:
             gradient = self.problem.gradient_from(x, residual)
             self.favourite, _ = self._favourite(gradient, self.support)
             return gradient
-        return self._kept(*block)
+        gradient, clear = self._kept(*path)
+        return gradient if clear else self.problem.gradient_from(x, residual)
 
     def _with(self, j: int) -> Mask:
         support = self.support.copy()
@@ -114,14 +116,15 @@ class Foresight:
         second, self.gains[best] = float(self.gains.max()), most
         return (best if most > 0 else -1), second < (1 - TIE) * most
 
-    def _block(self, x: Array, residual: Array) -> tuple[Array, Array, Array] | None:
-        """Who is guessed to come in; x and the minimisers on the way, (T, p); the residuals at all of them, (T, n)."""
+    def _path(self, x: Array, residual: Array) -> tuple[Array, Array, Array] | None:
+        """(S and who is guessed to come in; the weights at x and with one, two, ... of them, a row each; residuals)."""
         S = self.factor.order
         if S.size != np.count_nonzero(self.support) or not self.support[S].all():
             return None  # no factor here: a singular support, or one of more columns than rows
         J = self._guess(S, residual)
-        found = self._minimisers(S, J) if J.size else None
-        return None if found is None else (J, np.vstack([x, found[0]]), np.vstack([residual, found[1]]))
+        order = np.concatenate([S, J])
+        found = self._minimisers(order, J.size) if J.size else None
+        return None if found is None else (order, np.vstack([x[order], found[0]]), np.vstack([residual, found[1]]))
 
     def _guess(self, S: Array, residual: Array) -> Array:
         """Who comes in next, in order, if it is one of those who gained most at the last gradient."""
@@ -136,45 +139,49 @@ class Foresight:
         D, c, h = A.T @ WA - B.T @ B, WA.T @ residual, self.problem.curvature()[C]
         D[np.diag_indices_from(D)] += self.problem.ridge
         J: list[int] = []
+        update = np.empty_like(D)
         while len(J) < min(self.widest - 1, few):
             j = int(np.divide(c * c, h, out=np.zeros(few), where=h > 0).argmax())
             if c[j] == 0 or not D[j, j] > SMALL * h[j]:
                 break
             column = D[:, j] / D[j, j]
-            c, D = c - column * c[j], D - np.outer(column, D[j])
+            D -= np.outer(column, D[j], out=update)
+            c -= column * c[j]
             c[j] = 0.0
             J.append(int(C[j]))
         return np.array(J, dtype=np.intp)
 
-    def _minimisers(self, S: Array, J: Array) -> tuple[Array, Array] | None:
-        """The minimisers on S with the first, the first two, ... of J, and the residuals: (|J|, p) and (|J|, n)."""
-        problem, order = self.problem, np.concatenate([S, J])
+    def _minimisers(self, order: Array, more: int) -> tuple[Array, Array] | None:
+        """Minimisers on all of these but the last `more` - 1, but one fewer, ..., on all: weights and residuals."""
+        problem = self.problem
         slots, share, target = self.columns.slots(order), problem.design.shares[:, None], problem.target[:, None]
         G = self.columns.gram(slots)
         G[np.diag_indices_from(G)] += problem.ridge
         if not self.factor.update(order, G):
             return None
-        sizes = np.arange(S.size + 1, order.size + 1)
-        W = self.factor.leading(np.repeat(self.columns.tdot(slots, share * target), J.size, axis=1), sizes)
+        sizes = np.arange(order.size - more, order.size) + 1
+        W = self.factor.leading(np.repeat(self.columns.tdot(slots, share * target), more, axis=1), sizes)
         rest = share * (target - self.columns.dot(slots, W))
         correction = self.factor.leading(self.columns.tdot(slots, rest) - problem.ridge * W, sizes)
         if not np.all(np.abs(correction).max(axis=0) <= SMALL * np.abs(W).max(axis=0)):
             return None
-        X = np.zeros((J.size, problem.p), problem.dtype)
-        X[:, order] = (W + correction).T
-        return X, (target - self.columns.dot(slots, X[:, order].T.astype(np.float64))).T
+        W = (W + correction).astype(problem.dtype)
+        return W.T, (target - self.columns.dot(slots, W.astype(np.float64))).T
 
-    def _kept(self, J: Array, X: Array, R: Array) -> Array:
-        """Puts the steps in `ready`, as far as the guess holds at the gradients; returns the first of these."""
-        G, support, here = self.problem.gradient_from(X, R), self.support.copy(), 0
+    def _kept(self, order: Array, W: Array, R: Array) -> tuple[Array, bool]:
+        """Puts the steps in `ready`, as far as the guess holds at the gradients; the first of them, if no gains tie."""
+        problem, support, here = self.problem, self.support.copy(), 0
+        G = np.ascontiguousarray(problem.design.tdot((-problem.design.weight * R).T).T)
+        G[:, order] += problem.ridge * W
+        G = G.astype(problem.dtype, copy=False)
         G.flags.writeable = False
-        self.favourite, clear = favourite, _ = self._favourite(G[0], support)
-        first = G[0] if clear else self.problem.gradient_from(X[0], R[0])
-        while clear and here < J.size and favourite == J[here]:
-            support[favourite], here = True, here + 1
+        size = order.size - len(W) + 1
+        favourite, clear = self.favourite, alone = self._favourite(G[0], support)
+        while clear and size < order.size and favourite == order[size]:
+            support[favourite], entering, size, here = True, favourite, size + 1, here + 1
             favourite, clear = self._favourite(G[here], support)
-            value, known = self.problem.value_from(X[here], R[here]), G[here] if clear else None
-            self.ready.append(Step(int(J[here - 1]), X[here], value, R[here], known, favourite))
+            w, r, known = W[here, :size], R[here], G[here] if clear else None
+            self.ready.append(Step(entering, order[:size], w, problem.value_from(w, r), r, known, favourite))
         if here < WORTH:
             self.wary *= 2
-        return first
+        return G[0], alone

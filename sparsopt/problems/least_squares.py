@@ -44,12 +44,14 @@ class Memory:
         self.residual, self.gradient = Last(), Last()
         self.foresight = Foresight(problem, self.columns, self.factor)
 
-    def took(self, step: Step) -> tuple[Array, float]:
+    def taken(self, step: Step) -> tuple[Array, float]:
         """The minimiser and f of a step that was foreseen, whose residual and gradient are the last ones from now."""
-        self.residual.put(step.x, step.residual)
+        x = np.zeros(self.columns.slot.size, step.weights.dtype)
+        x[step.order] = step.weights
+        self.residual.put(x, step.residual)
         if step.gradient is not None:
-            self.gradient.put(step.x, step.gradient)
-        return step.x.copy(), step.value
+            self.gradient.put(x, step.gradient)
+        return x, step.value
 
 
 class LeastSquares(Problem):
@@ -153,9 +155,9 @@ class LeastSquares(Problem):
         return 0.0
 
     def gradient_from(self, x: Array, residual: Array) -> Array:
-        """The gradient at x, (p,), given the residual there, (n,); or at several points, one a row: one pass over X."""
-        g = np.ascontiguousarray(self.design.tdot((-self.design.weight * residual).T).T)
-        return (g + self.ridge * x if self.ridge else g).astype(self.dtype, copy=False)
+        """The gradient at x, given the residual there."""
+        g = self.ridge * x - self.design.tdot(self.design.weight * residual)
+        return g.astype(self.dtype, copy=False)
 
     def _gradient(self, x: Array) -> Array:
         r = self._residual(x)
@@ -240,7 +242,7 @@ class LeastSquares(Problem):
         support = check_support(support, self.p)
         step = memo.foresight.next(support)
         if step is not None:
-            return memo.took(step)
+            return memo.taken(step)
         memo.foresight.solved(support)
         found, known = np.zeros(self.p, self.dtype), memo.shrinking.follow(support)
         if known is not None:
