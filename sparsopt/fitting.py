@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from sparsopt.choosing import CrossValidation, Data
-from sparsopt.errors import InvalidInput, MissingCapability
+from sparsopt.errors import DataError, InvalidInput, MissingCapability
 from sparsopt.names import lookup
 from sparsopt.paths import path
 from sparsopt.result import Result
@@ -163,14 +164,36 @@ def fit(
 
 
 def write(fitted: Fitted, folder: Path) -> list[Path]:
-    """fit.json, and path.svg where matplotlib is installed; the files that were written."""
+    """fit.json, and path.svg where matplotlib is installed; the files that were written.
+
+    Each file appears whole or not at all. Raises `DataError` where the folder cannot be written to.
+    """
     from sparsopt.pictures import draw
 
-    folder.mkdir(parents=True, exist_ok=True)
     summary = fitted.summary()
-    (folder / "fit.json").write_text(json.dumps(summary, indent=1) + "\n")
+    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
+    written = []
+    for name, save in (
+        ("fit.json", lambda file: file.write_text(text)),
+        ("path.svg", lambda file: draw(summary, file)),
+    ):
+        try:
+            written.append(_whole(folder / name, save))
+        except MissingCapability:  # no pictures without matplotlib
+            continue
+    return written
+
+
+def _whole(path: Path, save: Callable[[Path], object]) -> Path:
+    """The file, saved beside its place first."""
+    part = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        draw(summary, folder / "path.svg")
-    except MissingCapability:
-        return [folder / "fit.json"]
-    return [folder / "fit.json", folder / "path.svg"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save(part)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return path

@@ -12,9 +12,10 @@ from scipy import sparse
 
 from sparsopt import __main__ as command
 from sparsopt import fitting, pictures, tables
-from sparsopt.errors import DataError, InvalidInput, MissingCapability
+from sparsopt.errors import DataError, InvalidInput, MissingCapability, SparsoptError
 from sparsopt.fitting import fit
 from sparsopt.tables import read
+from sparsopt.tables.reading import distinct
 
 MESSY = """id,age,weight,weight again,unit,colour,blank,price,sick
 a,30,70,70,1,red,,10,yes
@@ -163,7 +164,8 @@ def test_parquet_files(tmp_path, monkeypatch):
 
 
 def test_parquet_without_its_library_says_so(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
     (tmp_path / "a.parquet").write_text("")
     with pytest.raises(MissingCapability, match="need pyarrow"):
         read(tmp_path / "a.parquet", "y")
@@ -207,3 +209,167 @@ def test_without_folds_nothing_is_held_out():
     found = fit(tables.Table(X, X[:, 0], list("abcd")), 1, folds=0)
     assert found.error is None and "held out" not in str(found) and found.summary()["held_out"] is None
     assert all(row["held_out"] is None for row in found.path()) and math.isfinite(found.path()[0]["value"])
+
+
+# ---- what spreadsheets and data frames leave behind ----------------------------------------------------------------
+
+ROWS = ["1,5,2", "2,3,4", "3,9,5", "4,1,9"]
+
+
+def saved(tmp_path, text, name="a.csv"):
+    (tmp_path / name).write_text(text)
+    return tmp_path / name
+
+
+def lines(header, rows):
+    return "\n".join([header, *rows]) + "\n"
+
+
+def test_columns_of_one_name_stay_apart(tmp_path):
+    table = read(saved(tmp_path, lines("a,a,y", ROWS)), "y")
+    assert table.names == ["a", "a (2)"]
+    assert table.notes == ["several columns have the same name and got numbers: a (2)"]
+    assert set(fit(table, 2, folds=0).coefficients) == {"a", "a (2)"}
+    assert distinct(["a", "a (2)", "a", "a", "b"]) == ["a", "a (2)", "a (3)", "a (4)", "b"]
+    with pytest.raises(InvalidInput, match="2 columns named 'a'"):
+        read(tmp_path / "a.csv", "a")
+
+
+def test_a_saved_index_and_a_trailing_comma_are_no_columns(tmp_path):
+    table = read(saved(tmp_path, lines(",b,c,y,", [f"{i},{row}," for i, row in enumerate(ROWS)])), "y")
+    assert table.names == ["b", "c"]
+    assert table.notes == [
+        "the index of the rows is left out",
+        "a column without a name is empty and is left out",
+    ]
+    other = read(saved(tmp_path, lines(",c,y", ["3,5,2", "1,3,4", "2,9,5"])), "y")
+    assert other.names == ["column 1", "c"]
+
+
+@pytest.mark.parametrize("cell", ["12%", "1e400", "inf", "2024_01", "'7"])
+def test_a_slip_among_numbers_is_no_category(tmp_path, cell):
+    path = saved(tmp_path, lines("a,b,y", [*ROWS, f"{cell},2,3"]))
+    for text in ("error", "encode"):
+        with pytest.raises(InvalidInput, match=r"line 6, column 'a': .* is not a finite number, as 4 other cells are"):
+            read(path, "y", text=text)
+    assert read(path, "y", text="drop").names == ["b"]
+
+
+def test_truths_and_dotted_dates_are_numbers(tmp_path):
+    path = saved(tmp_path, lines("flag,day,y", ["True,28.2.2024,1", "false,01.03.2024,2", ",29.02.2024,7"]))
+    table = read(path, "y", missing="mean", text="encode")
+    np.testing.assert_array_equal(table.X, [[1, 0], [0, 2], [0.5, 1]])
+    assert table.notes[:2] == ["column 'flag': true is 1, false is 0", "column 'day' has dates: days since 2024-02-28"]
+
+
+def test_separators_may_be_announced_and_bars(tmp_path):
+    announced = read(saved(tmp_path, "sep=;\n" + lines("a,1;b;y", ["1;5;2", "2;;4"])), "y", missing="mean")
+    assert announced.names == ["a,1"]  # b has one value left and is constant
+    with pytest.raises(InvalidInput, match="line 4, column 'b': nothing there"):
+        read(tmp_path / "a.csv", "y")
+    assert read(saved(tmp_path, lines("a|b|y", [row.replace(",", "|") for row in ROWS])), "y").names == ["a", "b"]
+
+
+def test_what_cannot_be_explained_is_said(tmp_path):
+    with pytest.raises(InvalidInput, match="column 'y', the target, is empty"):
+        read(saved(tmp_path, lines("a,y", ["1,", "2,NA"])), "y", missing="mean")
+    with pytest.raises(InvalidInput, match="no column is left beside the target"):
+        read(saved(tmp_path, lines("y", ["1", "2"])), "y")
+    with pytest.raises(InvalidInput, match="constant in 1 rows: nothing to select"):
+        read(saved(tmp_path, lines("a,b,y", ROWS[:1])), "y")
+    with pytest.raises(InvalidInput, match="a header and at least one row are needed, found 0"):
+        read(saved(tmp_path, ""), "y")
+    assert read(saved(tmp_path, lines("a,y", ["1,3", "2,3"])), "y").notes == [
+        "the target is 3 in every row: there is nothing to explain"
+    ]
+
+
+def test_arrays_of_the_wrong_shape_are_named(tmp_path):
+    X, y = np.random.default_rng(0).standard_normal((9, 4)), np.arange(9.0)
+    parts = {"data": np.ones(3), "indices": np.array([0, 7, 1]), "indptr": np.array([0, 1, 2, 3]), "shape": (3, 4)}
+    for arrays, sentence in (
+        ({"X": X, "y": y[:5]}, r"X has shape \(9, 4\) and y \(5,\); a matrix"),
+        ({"X": X, "y": np.float64(1)}, r"and y \(\); a matrix"),
+        ({"X": y, "y": y}, r"X has shape \(9,\)"),
+        ({"X": X, "y": y, "names": ["a"]}, "1 names for 4 columns"),
+        ({"X": X}, "no array 'y'; the arrays are X"),
+        ({**parts, "y": y[:3]}, "not an NPZ file of plain arrays"),
+        ({"X": X, "y": y.astype(object)}, "not an NPZ file of plain arrays"),
+    ):
+        np.savez(tmp_path / "a.npz", **arrays)
+        with pytest.raises((InvalidInput, DataError), match=sentence):
+            read(tmp_path / "a.npz", None)
+    for text in ("1 99999999999999999999:1\n", "1 9999999999:1\n"):
+        with pytest.raises(InvalidInput, match="an entry has the index"):
+            read(saved(tmp_path, text, "a.svm"), None)
+
+
+def test_torn_files_are_errors_and_never_crashes(tmp_path):
+    """Every prefix, and a changed byte at each tenth place, of a file of each kind."""
+    np.savez(tmp_path / "whole.npz", X=np.arange(12.0).reshape(4, 3), y=np.arange(4.0))
+    saved(tmp_path, lines("a,b,y", ROWS), "whole.csv")
+    saved(tmp_path, "1 1:2 3:4\n-1 2:1\n", "whole.svm")
+    tried = failed = 0
+    for whole in sorted(tmp_path.glob("whole.*")):
+        raw, torn = whole.read_bytes(), tmp_path / f"torn{whole.suffix}"
+        step = max(1, len(raw) // 60)
+        for place in range(0, len(raw), step):
+            for damaged in (raw[:place], raw[:place] + bytes([raw[place] ^ 0x55]) + raw[place + 1 :]):
+                torn.write_bytes(damaged)
+                tried += 1
+                try:
+                    read(torn, "y")
+                except SparsoptError:
+                    failed += 1
+    assert 50 < failed < tried
+
+
+# ---- what is written -----------------------------------------------------------------------------------------------
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((20, 4))
+    found, out = fit(tables.Table(X, X[:, 0], list("abcd")), 1, folds=0), tmp_path / "deep" / "out"
+    assert [path.name for path in fitting.write(found, out)] == ["fit.json", "path.svg"]
+    before = {path: path.read_bytes() for path in sorted(out.iterdir())}
+    assert sorted(path.name for path in before) == ["fit.json", "path.svg"]
+
+    def torn(summary, file):
+        file.write_text("half of a pict")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pictures, "draw", torn)
+    with pytest.raises(DataError, match=r"path\.svg: cannot be written \(No space left on device\)"):
+        fitting.write(found, out)
+    assert {path: path.read_bytes() for path in sorted(out.iterdir())}[out / "path.svg"] == before[out / "path.svg"]
+    assert len(list(out.iterdir())) == 2
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(DataError, match="cannot be written"):
+        fitting.write(found, tmp_path / "taken")
+
+
+def test_frames_saved_as_parquet_are_what_they_were(tmp_path):
+    """Types of columns that pandas writes: booleans, dates, categories, gaps, and its index."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(
+        {
+            "flag": [True, False, True, False],
+            "day": pandas.to_datetime(["2024-03-01", "2024-03-04", "2024-03-02", "2024-03-01"]),
+            "kind": pandas.Categorical(["a", "b", "a", "b"]),
+            "size": pandas.array([1, None, 3, 4], dtype="Int64"),
+            "y": [1.0, 2.0, 4.0, 3.0],
+        },
+        index=[5, 3, 8, 2],
+    )
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv")
+    table = read(tmp_path / "a.parquet", "y", missing="mean", text="encode")
+    assert table.names == ["flag", "day", "kind=b", "size"] and "the index of the rows is left out" in table.notes
+    np.testing.assert_array_equal(table.X[:, :3], [[1, 0, 0], [0, 3, 1], [1, 1, 0], [0, 0, 1]])
+    np.testing.assert_allclose(table.X[:, 3], [1, 8 / 3, 3, 4])
+    other = read(tmp_path / "a.csv", "y", missing="mean", text="encode")
+    assert other.names == ["column 1", *table.names]  # an index that does not count the rows may mean something
+    np.testing.assert_array_equal(other.X[:, 1:], table.X)
+    np.testing.assert_array_equal(other.y, table.y)

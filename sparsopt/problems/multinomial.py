@@ -128,9 +128,8 @@ class Softmax(LinearModel):
         return Chances(product, b, self._mean_loss(logs), shares[:, None] * wrong, P, shares, self.design.centred)
 
     def _best_intercept(self, product: Array) -> Array:
-        """The best c intercepts, which sum to 0: of scores that lie far apart first divided by 2^m, then by half of it."""
-        halvings = max(math.ceil(math.log2(max(float(np.abs(product).max()), 1.0) / FAR)), 0)
-        b = np.log(self.balance)
+        """The best c intercepts, which sum to 0; of scores far apart those of scores divided by 2^m lead there."""
+        b, halvings = np.log(self.balance), max(math.frexp(float(np.abs(product).max()) / FAR)[1], 0)
         for m in range(halvings, 0, -1):
             b = 2 * self._newton(product / 2.0**m, b)
         return self._newton(product, b)

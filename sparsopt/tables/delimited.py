@@ -1,4 +1,4 @@
-"""Text files of cells as programs write them: commas, semicolons or tabs, decimal commas, UTF-8 or not.
+"""Text files of cells as programs write them: commas, semicolons, tabs or bars, decimal commas, UTF-8 or not.
 
 >>> import pathlib, tempfile
 >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.csv"
@@ -23,7 +23,8 @@ from sparsopt.errors import DataError, InvalidInput
 
 __all__ = ["cells"]
 
-MARKS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+ANNOUNCED = re.compile(r"sep=([,;|\t])\r?\n")  # how spreadsheets say what separates cells
 DECIMAL = re.compile(r"[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?")
 
 
@@ -34,12 +35,14 @@ def cells(path: Path, missing: Container[str]) -> tuple[list[str], list[tuple[st
     different lengths.
     """
     text, notes = _decoded(path)
-    mark = max(MARKS, key=text.split("\n", 1)[0].count)  # what the header has most of
-    reader, rows, begin = csv.reader(io.StringIO(text, newline=""), delimiter=mark), [], 1
+    said = ANNOUNCED.match(text)
+    text, begin = (text[said.end() :], 2) if said else (text, 1)
+    mark = said[1] if said else max(MARKS, key=text.split("\n", 1)[0].count)  # or what the header has most of
+    reader, rows, before = csv.reader(io.StringIO(text, newline=""), delimiter=mark), [], begin
     for row in reader:
         if any(row):
             rows.append((begin, row))
-        begin = reader.line_num + 1
+        begin = reader.line_num + before
     if len(rows) < 2:
         raise InvalidInput(f"{path.name}: a header and at least one row are needed, found {len(rows)} lines")
     names = [name.strip() for name in rows[0][1]]
