@@ -31,7 +31,7 @@ MOST_WORK = 2e9  # operations that looking at every swap may take
 ROOT_WORK = 2e10  # operations that the bound of the relaxation may take: about a second
 NEAR = 0.1  # of the fall from f(0): what is called within a gap
 MOST_REFITS = 20_000
-DEPENDENT = 1e-11  # a share of its curvature below which a coordinate is dependent on the support
+DEPENDENT = 1e-7  # of its curvature: with less left, a gain has lost its digits and is found by refitting
 
 
 class Standing(enum.Enum):
@@ -140,8 +140,8 @@ class Certificates:
     def one_swap_optimal(self) -> bool | None:
         """Whether no refit gives a smaller f: on S, after any swap of one coordinate, or any addition while |S| < k.
 
-        Exact for quadratics and least squares, up to 1e-9 of f(0) - f(x). None where f is neither, or where looking at
-        all swaps would take more than 2e9 operations.
+        Exact for quadratics and least squares, up to 1e-9 of f(0) - f(x) and what `minimise_on` resolves. None where f
+        is neither, or where looking at all swaps would take more than 2e9 operations.
         """
         size, p = int(np.count_nonzero(self.support)), self.x.shape[0]
         if not (self._plain and hasattr(self.problem, "hessian_columns")):
@@ -281,49 +281,44 @@ def swap_gain(problem: Any, x: Array, support: Mask, additions: bool = False) ->
 
         x_i^2 / (2 gamma_i) - (c_j + B_ji x_i / gamma_i)^2 / (2 (d_j + B_ji^2 / gamma_i)).
 
-    `additions`: also consider j coming in alone, c_j^2 / (2 d_j). -inf where there is nothing to exchange. Where H_SS
-    is singular every exchange is refitted instead; nan if those are more than 20,000.
+    `additions`: also consider j coming in alone, c_j^2 / (2 d_j). -inf where there is nothing to exchange. Exchanges
+    that leave nearly dependent coordinates are refitted, all of them where H_SS is nearly singular; nan if those are
+    more than 20,000.
     """
     inside, outside = np.flatnonzero(support), np.flatnonzero(~support)
     if outside.size == 0 or (inside.size == 0 and not additions):
         return -math.inf
+    everyone = np.ones((inside.size + additions, outside.size), dtype=bool)
     H = problem.hessian_columns(inside)
     c, h = -np.asarray(problem.gradient(x), dtype=np.float64)[outside], problem.curvature()[outside]
     try:
         inverse = np.linalg.inv(np.linalg.cholesky(H[inside]))
     except np.linalg.LinAlgError:
-        return _refitted_gain(problem, x, support, additions)
+        return _refitted_gain(problem, x, support, everyone)
     if inside.size and np.min(np.diagonal(inverse) ** -2.0 / np.diagonal(H[inside])) < DEPENDENT:
-        return _refitted_gain(problem, x, support, additions)
+        return _refitted_gain(problem, x, support, everyone)
     half = H[outside] @ inverse.T
+    B, gamma, weights = half @ inverse, np.einsum("ij,ij->j", inverse, inverse), x[inside].astype(np.float64)
     d = h - np.einsum("ij,ij->i", half, half)
-    gains = [_gain(c, d, h)] if additions else []
-    if inside.size:
-        B, gamma = half @ inverse, np.einsum("ij,ij->j", inverse, inverse)
-        weights = x[inside].astype(np.float64)
-        entry = _gain(c[:, None] + B * (weights / gamma), d[:, None] + B * B / gamma, h[:, None])
-        gains.append(entry - weights**2 / (2 * gamma))
-    return max(float(gain.max()) for gain in gains)
+    entering, left = (c[:, None] + B * (weights / gamma)).T, (d[:, None] + B * B / gamma).T
+    leaving = weights**2 / (2 * gamma)
+    if additions:
+        entering, left, leaving = np.vstack([entering, c]), np.vstack([left, d]), np.append(leaving, 0.0)
+    doubtful = left <= DEPENDENT * h
+    gain = entering**2 / (2 * np.where(doubtful, 1.0, left)) - leaving[:, None]
+    plain = float(np.where(doubtful, -math.inf, gain).max())
+    doubtful &= h > 0
+    return max(_refitted_gain(problem, x, support, doubtful), plain) if doubtful.any() else plain
 
 
-def _gain(c: Array, d: Array, h: Array) -> Array:
-    """c^2 / (2 d), and 0 where too little curvature is left of h to tell it from rounding."""
-    return np.divide(c * c, 2 * d, out=np.zeros(d.shape), where=d > DEPENDENT * h)
-
-
-def _refitted_gain(problem: Any, x: Array, support: Mask, additions: bool) -> float:
-    """The same by minimising on every neighbouring support."""
-    inside, outside = np.count_nonzero(support), np.count_nonzero(~support)
-    if inside * outside > MOST_REFITS:
+def _refitted_gain(problem: Any, x: Array, support: Mask, exchanges: Array) -> float:
+    """The same by minimising: exchanges (|S| or |S| + 1, p - |S|), which out of S (none, in the last row), which in."""
+    if np.count_nonzero(exchanges) > MOST_REFITS:
         return math.nan
-    best = math.inf
-    for j in np.flatnonzero(~support):
-        larger = support.copy()
-        larger[j] = True
-        if additions:
-            best = min(best, problem.minimise_on(larger, x)[1])
-        for i in np.flatnonzero(support):
-            larger[i] = False
-            best = min(best, problem.minimise_on(larger, x)[1])
-            larger[i] = True
+    inside, outside, best = np.flatnonzero(support), np.flatnonzero(~support), math.inf
+    for row, j in zip(*np.nonzero(exchanges), strict=True):
+        other = support.copy()
+        other[outside[j]] = True
+        other[inside[row : row + 1]] = False
+        best = min(best, problem.minimise_on(other, x)[1])
     return float(problem.value(x)) - best

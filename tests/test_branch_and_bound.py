@@ -99,6 +99,29 @@ def test_copies_and_constant_columns_do_not_stop_a_proof(seed):
     assert value - 1e-9 <= result.lower_bound <= value + 1e-12
 
 
+@settings(max_examples=scaled(40))
+@given(seeds, st.sampled_from((1e-12, 1e-10, 1e-8, 1e-6)))
+def test_columns_that_are_almost_copies_are_not_taken_for_copies(seed, apart):
+    """What they differ by may fit y: a proof without it would be wrong."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((20, 5))
+    X[:, 4] = X[:, 0] + apart * rng.standard_normal(20)
+    difference = X[:, 4] - X[:, 0]
+    problem = LeastSquares(X, X[:, 0] + difference / np.linalg.norm(difference) * 5.0)
+    result = solve(problem, 2, BranchAndBound(seconds=3600.0))
+    assert result.lower_bound <= problem.minimise_on(np.isin(np.arange(5), (0, 4)))[1] + 1e-9
+    assert result.status is Status.NO_BOUND or result.proof.assumes == ""
+
+
+def test_in_single_precision_only_equal_columns_are_copies():
+    """0.1 x is not a multiple of x there: what rounding adds may fit y."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((20, 5)).astype(np.float32)
+    for share, status in ((-2.0, Status.PROVED), (0.1, Status.NO_BOUND)):
+        X[:, 4] = np.float32(share) * X[:, 0]
+        assert solve(LeastSquares(X, rng.standard_normal(20)), 2, BranchAndBound(seconds=3600.0)).status is status
+
+
 def test_without_strong_convexity_there_is_no_bound():
     rng = np.random.default_rng(0)
     wide = LeastSquares(rng.standard_normal((5, 9)), rng.standard_normal(5))

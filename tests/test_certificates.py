@@ -316,3 +316,18 @@ def test_swaps_are_left_alone_where_they_cost_too_much(monkeypatch):
     assert Certificates(problem, x, support, 2).one_swap_optimal is None
     monkeypatch.setattr(module, "MOST_WORK", 3)
     assert Certificates(problem, x, support, 2).one_swap_optimal is None
+
+
+def test_an_exchange_that_the_gram_cannot_price_is_refitted():
+    """Two columns that differ by 1e-6: their difference fits the rest of y, which no inner product of theirs shows."""
+    draws = np.random.default_rng(3)
+    X = draws.standard_normal((30, 4))
+    X[:, 1] = X[:, 0] + 1e-6 * draws.standard_normal(30)
+    y = X[:, 0] + 1e6 * (X[:, 1] - X[:, 0]) + 0.1 * draws.standard_normal(30)
+    problem = LeastSquares(X, y)
+    support = np.array([True, False, True, False])
+    x, value = problem.minimise_on(support)
+    best = enumerate_supports(problem, 2)[1]
+    assert best < 0.5 * value
+    assert swap_gain(problem, x, support) == pytest.approx(value - best, rel=1e-3)
+    assert Certificates(problem, x, support, 2).one_swap_optimal is False

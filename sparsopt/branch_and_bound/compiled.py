@@ -54,14 +54,23 @@ class CompiledLeaps(Leaps):
         from sparsopt.branch_and_bound import kernels
 
         model, norm = self.model, np.linalg.norm
-        vectors = (model.c, model.h, model.root, model.e, model.c_error)
         return kernels.Numbers(
-            np.ascontiguousarray(model.H[np.ix_(A, A)]),
-            *(np.ascontiguousarray(v[A]) for v in vectors),
-            *map(float, (model.constant, model.constant_error, model.convexity, model.margin)),
-            *(float(norm(v)) for v in (model.root, model.c, model.e, model.c_error)),
-            model.k,
-            model.p,
+            H=np.ascontiguousarray(model.H[np.ix_(A, A)]),
+            c=model.c[A],
+            h=model.h[A],
+            root=model.root[A],
+            e=model.e[A],
+            c_error=model.c_error[A],
+            constant=model.constant,
+            constant_error=float(model.constant_error),
+            convexity=model.convexity,
+            margin=model.margin,
+            root_norm=float(norm(model.root)),
+            c_norm=float(norm(model.c)),
+            e_norm=float(norm(model.e)),
+            c_error_norm=float(norm(model.c_error)),
+            k=model.k,
+            p=model.p,
         )
 
     def _stack(self, root: Nodes) -> Any:
@@ -96,8 +105,8 @@ class CompiledLeaps(Leaps):
     def _open(self, A: Array, stack: Any, level: int) -> float:
         """The bound of a node of the stack, or of its children that were not looked at."""
         m, inside = int(stack.size[level]), np.zeros((1, self.model.p), dtype=bool)
-        at = (A[stack.A[level, :m]], stack.M[level, :m, :m], stack.w[level, :m])
-        node = Nodes(*(array[None] for array in at), inside, stack.bound[level : level + 1])
+        at, w = A[stack.A[level, :m]], stack.w[level, :m]
+        node = Nodes(at[None], stack.M[level, :m, :m][None], w[None], inside, stack.bound[level : level + 1])
         if stack.next[level] < 0:
             return float(self._proved(node)[0])
         positions = stack.order[level, stack.next[level] : max(stack.places[level] - 2, 0)]

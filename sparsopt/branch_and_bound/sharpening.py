@@ -54,9 +54,9 @@ def sharpened(relaxation: Relaxation, found: Incumbent) -> Relaxation:
             best = bound.value, trial.D
         if bound.value >= target or found.spent:
             break
-        slope, X = _slope(bound, trial), np.linalg.inv(H - np.diag(trial.D))
+        slope, X = _slope(bound, trial), _inverse(H - np.diag(trial.D))
         mu = FALL * mu if mu else 0.5 * float(slope @ trial.D) / float(np.diagonal(X) @ trial.D)
-        if not mu > 0:
+        if not mu > 0 or not np.isfinite(mu):
             break
         trial.D = _step(H, trial.D, slope, X, mu)
     proven = certain(relaxation.problem, H, best[1])
@@ -70,6 +70,13 @@ def _slope(bound: Bound, relaxation: Relaxation) -> Array:
     """s: at the relaxed minimiser u_j / z_j = sqrt(t_(k) / D_j) where z_j < 1."""
     size, t = np.abs(bound.u), np.sort(bound.t)[-relaxation.k]
     return 0.5 * size * np.maximum(np.sqrt(t / relaxation.curvature) - size, 0.0)
+
+
+def _inverse(A: Array) -> Array:
+    try:
+        return np.linalg.inv(A)
+    except np.linalg.LinAlgError:
+        return np.full_like(A, np.nan)
 
 
 def _step(H: Array, D: Array, slope: Array, X: Array, mu: float) -> Array:

@@ -40,7 +40,8 @@ BLUNT = 1e-4  # of f(0): leaps and bounds with a margin above this would solve t
 FIRST = 16  # nodes with the stronger bound before that
 SHARP = 600  # up to this many coordinates a better diagonal is looked for
 EARLY = 64  # nodes before that
-EQUAL = 1e-11  # 1 - correlation^2 of columns that count as one and the same
+EQUAL = 1e-11  # 1 - correlation^2 of columns that may be one and the same
+EPS = float(np.finfo(float).eps)
 BACKENDS: dict[str, Callable[[], type[Leaps]]] = {"arrays": lambda: Leaps, "compiled": compiled_leaps}
 
 
@@ -152,8 +153,8 @@ def _start(problem: Any, k: int, seed: int) -> tuple[Array, float]:
 def _distinct(problem: Any) -> Array:
     """The coordinates that matter.
 
-    Without strong convexity, coordinates of a quadratic that are all but copies of another one, and those that f does
-    not depend on, are left out: whatever they can do, the kept ones can.
+    Without strong convexity, coordinates of a quadratic that are copies of another one, up to rounding, and those that
+    f does not depend on, are left out: whatever they can do, the kept ones can.
     """
     p = problem.layout.n
     everything = np.arange(p)
@@ -166,6 +167,22 @@ def _distinct(problem: Any) -> Array:
     same &= (h > 0) & (h[:, None] > 0)
     kept: list[int] = []
     for j in np.flatnonzero((h > 0) | (np.abs(c) > error)):
-        if not same[kept, j].any():
+        if not any(_copies(problem, H, c, error, i, int(j)) for i in kept if same[i, j]):
             kept.append(int(j))
     return np.array(kept, dtype=np.intp)
+
+
+def _copies(problem: Any, H: Array, c: Array, error: Array, i: int, j: int) -> bool:
+    """Whether f does not change along v = e_j - H_ij / H_ii e_i by more than rounding makes it change.
+
+    The curvature along v is computed from v, not as a difference of entries of H, where half of the digits are lost.
+    In single precision rounding hides differences that matter: there only columns that are equal, but for a sign and
+    a power of two, are copies.
+    """
+    share, v = (problem.dtype.type(-H[i, j] / H[i, i])), np.zeros(problem.layout.n, problem.dtype)
+    v[j], v[i] = np.array([1.0, share]) / 2.0 ** np.round(np.log2(H[j, j]) / 2)
+    bend, e = abs(float(v @ problem.hessian_product(np.zeros_like(v), v))), float(problem.hessian_rounding()[j])
+    least = (16 * EPS * e**2 if e > 0 else 4 * EPS * H[j, j]) / H[j, j]  # the rounding of X, or of H
+    if problem.dtype != np.float64:
+        least = 0.0 if abs(np.frexp(share)[0]) == 0.5 else -1.0
+    return bend <= least and abs(c[j] + float(share) * c[i]) <= error[j] + abs(float(share)) * error[i]
