@@ -36,13 +36,15 @@ class Data:
     """Rows that a problem can be made of, all or some: what cross-validation needs.
 
     X (n, p) dense or sparse, y (n,), loss: LeastSquares, Logistic, ... , options: its keyword arguments (a
-    sample_weight among them is divided as the rows are).
+    sample_weight among them is divided as the rows are). groups (n,): rows with one label (of one patient, say) are
+    held out together.
     """
 
     X: Any
     y: Any
     loss: Any = LeastSquares
     options: Mapping[str, Any] = field(default_factory=lambda: {"intercept": True})
+    groups: Any = None
 
     def problem(self, rows: Array | None = None) -> Any:
         """The problem of these rows."""
@@ -76,7 +78,8 @@ def _rows(X: Any, rows: Array) -> Any:
 class CrossValidation:
     """K-fold cross-validation of the mean loss on rows that were held out.
 
-    folds   rows sorted by y (ties in random order) are dealt out in turn, so every fold has its share of each label
+    folds   rows sorted by y (ties in random order) are dealt out in turn, so every fold has its share of each label;
+            whole groups by their mean y where data have groups
     slack   the smallest k whose mean is within `slack` standard errors of the best: 0 the best, 1 the usual rule of
             one standard error
     """
@@ -85,19 +88,25 @@ class CrossValidation:
     slack: float = 0.0
     seed: int = 0
 
-    def parts(self, y: Array) -> list[Array]:
+    def parts(self, y: Array, groups: Any = None) -> list[Array]:
         """The rows of each fold."""
-        y = np.asarray(y)
-        if not 2 <= self.folds <= len(y):
-            raise InvalidInput(f"CrossValidation: folds = {self.folds} for {len(y)} rows; between 2 and the rows")
-        random = np.random.default_rng([self.seed, 5]).random(len(y))
-        dealt = np.lexsort((random, y))
-        return [np.sort(dealt[start :: self.folds]) for start in range(self.folds)]
+        rank = np.unique(np.asarray(y), return_inverse=True)[1]
+        unit = np.arange(len(rank)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+        if len(unit) != len(rank):
+            raise InvalidInput(f"groups has {len(unit)} entries for {len(rank)} rows; one label a row is needed")
+        level = np.bincount(unit, rank) / np.bincount(unit)
+        if not 2 <= self.folds <= len(level):
+            what = "rows" if groups is None else "groups"
+            raise InvalidInput(
+                f"CrossValidation: folds = {self.folds} for {len(level)} {what}; between 2 and the {what}"
+            )
+        dealt = np.lexsort((np.random.default_rng([self.seed, 5]).random(len(level)), level))
+        return [np.flatnonzero(np.isin(unit, dealt[start :: self.folds])) for start in range(self.folds)]
 
     def scores(self, data: Data, ks: list[int], method: Any, seed: int) -> Array:
         """Held-out losses, (folds, len(ks))."""
         found = []
-        for part in self.parts(data.y):
+        for part in self.parts(data.y, data.groups):
             problem = data.problem(np.setdiff1d(np.arange(len(data.y)), part))
             results = path(problem, ks, method, seed)
             found.append([data.held_out(part, result.x, problem.intercept(result.x)) for result in results])

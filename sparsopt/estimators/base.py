@@ -1,0 +1,85 @@
+"""What the linear estimators share: data are checked, a problem is made, k is given or chosen, coefficients are kept.
+
+A model of another loss names its problem, and what of its data has to be checked:
+
+    class SparseCounts(RegressorMixin, Linear):
+        def _checked(self, X, y): return validate_data(self, X, y, accept_sparse=FORMATS, dtype=TYPES)
+        def _problem(self, X, y, weight): return Poisson(X, y, self.ridge, self.fit_intercept, weight)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from sparsopt.choosing import choose
+from sparsopt.solvers import solve
+from sparsopt.state import Array
+
+__all__ = ["ALONG", "FORMATS", "TYPES", "Linear"]
+
+FORMATS: Any = ("csc", "csr")
+TYPES: Any = (np.float64, np.float32)
+ALONG = "replacement"  # where k is to be chosen: a path with warm starts, a few refits for each k
+
+
+class Linear(BaseEstimator):
+    """A linear model with at most k features."""
+
+    k: int | None
+    method: Any
+    ridge: float
+    fit_intercept: bool
+    criterion: Any
+    seed: int
+    n_features_in_: int
+
+    def _problem(self, X: Any, y: Any, weight: Any) -> Any:
+        raise NotImplementedError
+
+    def _checked(self, X: Any, y: Any) -> tuple[Any, Any]:
+        raise NotImplementedError
+
+    def _search(self, X: Any, y: Any, weight: Array) -> tuple[int, Any]:
+        """(k, result) on all rows."""
+        problem, k = self._problem(X, y, weight), self.k
+        if k is not None:
+            return k, solve(problem, k, self.method, self.seed)
+        k = choose(problem, None, self.criterion, ALONG, self.seed, samples=float(weight.sum())).k
+        return k, solve(problem, k, self.method, self.seed)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Fit to X (n, p), dense, sparse or a data frame, and y (n,); sample_weight (n,) >= 0."""
+        X, y = self._checked(X, y)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        self.k_, result = self._search(X, y, weight)
+        problem = self._problem(X, y, weight)
+        self._keep(result.x, problem.intercept(result.x))
+        self.status_, self.value_ = result.status, result.value
+        return self
+
+    def _keep(self, x: Array, b: Any) -> None:
+        """coef_ (p,) and intercept_, or (outputs, p) and (outputs,)."""
+        p = self.n_features_in_
+        self.coef_ = x if x.size == p else np.ascontiguousarray(x.reshape(p, -1).T)
+        self.intercept_ = b
+
+    @property
+    def support_(self) -> Array:
+        """The selected features, a mask (p,)."""
+        check_is_fitted(self)
+        return np.any(np.atleast_2d(self.coef_) != 0, axis=0)
+
+    def _scores(self, X: Any) -> Array:
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=FORMATS, dtype=TYPES, reset=False)
+        return X @ self.coef_.T + self.intercept_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        return tags

@@ -1,0 +1,115 @@
+"""The same models with k by cross-validation.
+
+>>> rng = np.random.default_rng(0)
+>>> X = rng.standard_normal((60, 8))
+>>> model = SparseRegressorCV(range(4), cv=3).fit(X, 2 * X[:, 1] - X[:, 6] + 0.3 * rng.standard_normal(60))
+>>> model.k_ >= 2, model.losses_.shape
+(True, (3, 4))
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import check_cv
+
+from sparsopt.choosing import default_ks
+from sparsopt.errors import InvalidInput
+from sparsopt.estimators.base import ALONG, Linear
+from sparsopt.estimators.classification import SparseClassifier
+from sparsopt.estimators.regression import SparseRegressor
+from sparsopt.paths import path
+from sparsopt.solvers import solve
+from sparsopt.state import Array
+
+__all__ = ["SparseClassifierCV", "SparseRegressorCV"]
+
+
+class _CrossValidated(Linear):
+    """k with the lowest mean loss on rows that were held out, then a fit on all rows."""
+
+    ks: Any
+    cv: Any
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
+        """As for the model with a given k; groups (n,): for a splitter that keeps groups of rows together."""
+        self._groups = groups
+        try:
+            return super().fit(X, y, sample_weight)
+        finally:
+            del self._groups
+
+    def _search(self, X: Any, y: Any, weight: Array) -> tuple[int, Any]:
+        classes = hasattr(self, "classes_")
+        splitter: Any = check_cv(self.cv, y, classifier=classes)
+        folds = list(splitter.split(X, y, self._groups))
+        most = default_ks(int(weight.sum()), X.shape[1])[-1]
+        self.ks_ = np.unique(np.arange(most + 1) if self.ks is None else np.asarray(self.ks, dtype=int))
+        rows = [self._fold(X, y, weight, *fold) for fold in folds]
+        self.losses_ = np.array([row for row in rows if row is not None])
+        if not self.losses_.size:
+            raise InvalidInput("no fold has weighted samples on both sides (and of every class); give another cv")
+        k = int(self.ks_[self.losses_.mean(axis=0).argmin()])
+        return k, solve(self._problem(X, y, weight), k, self.method, self.seed)
+
+    def _fold(self, X: Any, y: Any, weight: Array, train: Array, test: Array) -> list[float] | None:
+        """The held-out loss of each k."""
+        if not weight[test].any() or not weight[train].any():
+            return None
+        problem = self._problem(X[train], y[train], weight[train])
+        losses = []
+        for result in path(problem, self.ks_, ALONG, self.seed):
+            self._keep(result.x, problem.intercept(result.x))
+            losses.append(float(np.average(self._losses(X[test], y[test]), weights=weight[test])))
+        return losses
+
+    def _losses(self, X: Any, y: Any) -> Array:
+        raise NotImplementedError
+
+
+class SparseRegressorCV(_CrossValidated, SparseRegressor):
+    """`SparseRegressor` with k by cross-validation of the squared error.
+
+    ks   the sizes that compete; None: 0 to n / (log p log log n)
+    cv   folds, a splitter, or an iterable of (train, test), as scikit-learn has it
+
+    Further attributes: ks_, losses_ (folds, len(ks_)).
+    """
+
+    def __init__(
+        self,
+        ks: Any = None,
+        *,
+        cv: Any = 5,
+        method: Any = "auto",
+        ridge: float = 0.0,
+        fit_intercept: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.ks, self.cv, self.method, self.ridge = ks, cv, method, ridge
+        self.fit_intercept, self.seed = fit_intercept, seed
+
+    def _losses(self, X: Any, y: Any) -> Array:
+        error = (y - (X @ self.coef_.T + self.intercept_)) ** 2
+        return error if error.ndim == 1 else error.sum(axis=1)
+
+
+class SparseClassifierCV(_CrossValidated, SparseClassifier):
+    """`SparseClassifier` with k by cross-validation of the log-loss. Parameters as for `SparseRegressorCV`."""
+
+    def __init__(
+        self,
+        ks: Any = None,
+        *,
+        cv: Any = 5,
+        method: Any = "auto",
+        ridge: float = 1e-3,
+        fit_intercept: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.ks, self.cv, self.method, self.ridge = ks, cv, method, ridge
+        self.fit_intercept, self.seed = fit_intercept, seed
+
+    def _losses(self, X: Any, y: Any) -> Array:
+        return -self.predict_log_proba(X)[np.arange(len(y)), y]
