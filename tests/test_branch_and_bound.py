@@ -113,6 +113,12 @@ def test_columns_that_are_almost_copies_are_not_taken_for_copies(seed, apart):
     assert result.status is Status.NO_BOUND or result.proof.assumes == ""
 
 
+def test_columns_that_do_not_matter_leave_nothing_to_search():
+    for X in (np.zeros((6, 3)), np.full((6, 3), 0.1)):
+        result = solve(LeastSquares(X, np.arange(6.0), intercept=True), 2, BranchAndBound())
+        assert result.value == pytest.approx(np.var(np.arange(6.0)) / 2)
+
+
 def test_in_single_precision_only_equal_columns_are_copies():
     """0.1 x is not a multiple of x there: what rounding adds may fit y."""
     rng = np.random.default_rng(1)

@@ -169,7 +169,7 @@ def _distinct(problem: Any) -> Array:
     for j in np.flatnonzero((h > 0) | (np.abs(c) > error)):
         if not any(_copies(problem, H, c, error, i, int(j)) for i in kept if same[i, j]):
             kept.append(int(j))
-    return np.array(kept, dtype=np.intp)
+    return np.array(kept or [0], dtype=np.intp)
 
 
 def _copies(problem: Any, H: Array, c: Array, error: Array, i: int, j: int) -> bool:
