@@ -119,6 +119,37 @@ def folded(typing, a, b, total):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def kept(typing, vector, flags, index):  # type: ignore[no-untyped-def]
+    """The vector where `flags`, bytes, from the index on are not 0, else 0."""
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        kind = ir.VectorType(ir.IntType(8), vector.width)
+        start = context.make_array(flags)(context, builder, arguments[1]).data
+        place = builder.bitcast(builder.gep(start, [arguments[2]]), kind.as_pointer())
+        chosen = builder.icmp_unsigned("!=", builder.load(place, align=1), ir.Constant(kind, [0] * vector.width))
+        return builder.select(chosen, arguments[0], ir.Constant(arguments[0].type, [0.0] * vector.width))
+
+    return vector(vector, flags, types.intp), code
+
+
+@intrinsic
+def prefetch(typing, array, index):  # type: ignore[no-untyped-def]
+    """Have array[index] on its way into the cache."""
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        start = context.make_array(array)(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(start, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        call = builder.module.declare_intrinsic(
+            "llvm.prefetch", (place.type,), ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        )
+        builder.call(call, [place, number(0), number(3), number(1)])  # to read, into the first cache, data
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), code
+
+
+@intrinsic
 def times(typing, a, b):  # type: ignore[no-untyped-def]
     def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.fmul(*arguments)

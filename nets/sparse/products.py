@@ -1,4 +1,4 @@
-"""Products of matrices, compiled by Numba: with a matrix of few entries, and with a dense one."""
+"""Products of dense matrices, compiled by Numba."""
 
 from __future__ import annotations
 
@@ -7,27 +7,6 @@ import numpy as np
 
 from nets.sparse.entries import FLAGS
 from nets.sparse.lanes import fill, load, multiply_add, store
-
-
-@numba.njit(**FLAGS)
-def accumulate(out, x, place, V, p, end):  # type: ignore[no-untyped-def]
-    """out += sum over p of x[p] V[place[p]]."""
-    while p + np.uint64(8) <= end:
-        x0, x1, x2, x3, x4, x5, x6, x7 = x[p], x[p + 1], x[p + 2], x[p + 3], x[p + 4], x[p + 5], x[p + 6], x[p + 7]
-        v0, v1 = V[np.uint64(place[p])], V[np.uint64(place[p + 1])]
-        v2, v3 = V[np.uint64(place[p + 2])], V[np.uint64(place[p + 3])]
-        v4, v5 = V[np.uint64(place[p + 4])], V[np.uint64(place[p + 5])]
-        v6, v7 = V[np.uint64(place[p + 6])], V[np.uint64(place[p + 7])]
-        for c in range(len(out)):
-            out[c] += (x0 * v0[c] + x1 * v1[c] + x2 * v2[c] + x3 * v3[c]) + (
-                x4 * v4[c] + x5 * v5[c] + x6 * v6[c] + x7 * v7[c]
-            )
-        p += np.uint64(8)
-    while p < end:
-        x0, v0 = x[p], V[np.uint64(place[p])]
-        for c in range(len(out)):
-            out[c] += x0 * v0[c]
-        p += np.uint64(1)
 
 
 @numba.njit(**FLAGS)

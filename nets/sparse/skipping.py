@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from nets.data import DataSet
@@ -62,7 +63,7 @@ class SkippingEngine(SparseEngine):
         layers = self._packed(x.numpy(), state.slots["rest"].numpy())
         inputs, smoothing = NonZeros.of(data, images).arrays(), np.float32(recipe.label_smoothing)
         loss, right = evaluate(
-            in_order(len(labels), CHUNK), labels.numpy(), inputs, layers, *self._room(CHUNK), smoothing
+            in_order(len(labels), CHUNK), labels.numpy(), inputs, layers, self._room(CHUNK)[1], smoothing
         )
         return loss / len(labels), right / len(labels)
 
@@ -86,8 +87,8 @@ class SkippingEngine(SparseEngine):
 
     def _pack(self, x: Array, rest: Array) -> tuple[Array, Array]:
         """Padded V and biases of all layers, out of vectors like x and rest."""
-        V = np.zeros(sum(n * m for n, m in self.padded), np.float32)
-        bias = np.zeros(sum(m for _, m in self.padded), np.float32)
+        V = aligned(sum(n * m for n, m in self.padded))
+        bias = aligned(sum(m for _, m in self.padded))
         for layer, block, part in zip(self.layers, self._blocks(V), self._parts(bias), strict=True):
             block[:] = layer.weight(x, rest).T
             part[:] = 0 if layer.bias is None else rest[layer.bias]
@@ -121,12 +122,15 @@ class SkippingEngine(SparseEngine):
         others = self.padded[1:]
         turned = max((n * m for n, m in others), default=0)
         g = max([2 * self.padded[0][1], *(n * m + max(n, m) for n, m in others)])
-        entries = Batch(
-            np.zeros(batch + 1, np.uint64), np.empty(batch * inputs, np.uint32), np.empty(batch * inputs, np.float32),
-            np.empty(inputs, np.uint32), np.empty((inputs, batch), np.uint32), np.empty((inputs, batch), np.float32),
-        )  # fmt: skip
-        scratch = (np.zeros(size, np.float32) for size in (units, units, turned, g, self.padded[0][1]))
-        return entries, Work(*scratch)
+        room = inputs * batch
+        entries = np.arange(0, room, batch), np.empty(inputs, np.int64), np.empty(room, np.uint32), aligned(room)
+        scratch = (aligned(size) for size in (units, units, turned, g, self.padded[0][1]))
+        return Batch(*entries), Work(*scratch)
+
+
+def aligned(size: int) -> Array:
+    """Zeros that begin where a cache line does: a vector of sixteen then never lies in two."""
+    return torch.zeros(size).numpy()
 
 
 def _padded(units: int) -> int:
