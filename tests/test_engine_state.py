@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import gc
 from typing import Any
 
@@ -139,6 +140,14 @@ def test_no_batch_is_seen_twice_whatever_is_rewound() -> None:
     steps = asked(world)
     run(METHODS["imp-rewind"](plan_of(world, steps=40)), world, world.start(0))
     assert steps == list(range(len(steps))) and len(steps) > 300
+
+
+def test_rounds_of_training_that_change_nothing_all_run() -> None:
+    """Batches are other ones every round, so that a state that comes back is no cycle."""
+    world, still = network("dropout"), dataclasses.replace(PLAIN, learning_rate=0.0)
+    method = Method("still", (Stage((Phase(Stay(), Train(2, still)),), rounds=5),))
+    result = run(method, world, world.start(0))
+    assert torch.equal(result.x, world.start(0).x) and len(result.trace) == 5 and result.state.cost == 10
 
 
 def test_data_seed_is_the_seed_of_the_batches_alone() -> None:

@@ -16,6 +16,7 @@ from sparsopt.fits import (
     Clock,
     CoordinateStep,
     Exact,
+    Extrapolate,
     Feedback,
     FrankWolfeStep,
     FreshOptimiser,
@@ -119,6 +120,15 @@ def test_feedback_steps_densely_from_the_restricted_point():
     twice = Feedback(2, 0.1)(PROBLEM, at())
     np.testing.assert_allclose(twice.x, [1, 1.6 - 0.24, 2.4])
     assert (twice.clock, twice.cost) == (2, 2)
+
+
+def test_extrapolation_goes_on_from_where_x_was_the_last_time():
+    """x + 0.5 (x - previous): nothing at (1, 2, 3), which is then remembered; from (3, 2, 1) to (4, 2, 0)."""
+    first = Extrapolate(0.5)(PROBLEM, at())
+    np.testing.assert_array_equal(first.x, X)
+    second = Extrapolate(0.5)(PROBLEM, first.but(x=np.array([3.0, 2.0, 1.0])))
+    np.testing.assert_array_equal(second.x, [4, 2, 0])
+    np.testing.assert_array_equal(second.slots["previous"], [3, 2, 1])
 
 
 @given(st.integers(0, 10_000))

@@ -113,3 +113,13 @@ def test_what_an_earlier_run_remembered_is_forgotten_at_the_start():
     assert done.status is Status.STATIONARY
     again = run(Method("m", (Stage((Phase(Stay(), Exact()),)),)), problem, done.state.but(stage=0))
     assert again.status is Status.FINISHED and again.state.ended == ""
+
+
+def test_rounds_that_an_earlier_run_remembered_are_no_rounds_of_this_one():
+    """A state taken out of the middle and put at the start: it takes two rounds, not one, to see that nothing moves."""
+    problem, saved = random_quadratic(2), []
+    still = Method("still", (Stage((Phase(Stay(), Exact()),), 50),))
+    whole = run(still, problem, problem.start(), save=lambda state, trace: saved.append(state))
+    assert whole.status is Status.STATIONARY and len(whole.trace) == 2 and saved[0].seen
+    again = run(still, problem, saved[0].but(stage=0, round=0, phase=0))
+    assert again.status is Status.STATIONARY and len(again.trace) == 2
