@@ -146,7 +146,9 @@ class Engine:
     def _loss(self, recipe: Recipe, inputs: Tensor, targets: Tensor) -> Tensor:
         if recipe.memory == "channels_last" and inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)  # convolutions follow their input
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        short = recipe.precision == "bfloat16"
+        # uncached: theta changes in place, and a cast of it that is kept would be used again in the next step
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=short, cache_enabled=False):
             return recipe.loss(self.model(inputs), targets)
 
     # ---- evaluation ------------------------------------------------------------------------------------------------
@@ -259,13 +261,15 @@ def _twice_differentiable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def own_generator(device: torch.device, precision: str = "float32") -> Iterator[None]:
-    """The caller's random state is as before afterwards; on CUDA, kernels are chosen to be repeatable."""
+    """The caller's random state is as before afterwards, and its autocast stays outside; on CUDA, kernels are chosen to
+    be repeatable."""
     before = torch.get_rng_state()
     on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     short = precision == "tfloat32"
     products, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, short
     try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=short):
+        repeatable = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=short)
+        with repeatable, torch.autocast(device.type, enabled=False):
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = products

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import warnings
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -226,6 +229,109 @@ def test_the_tape_freezes_what_python_worked_out() -> None:
     assert x.tolist() == [1.0, 1.0]
     read()
     assert x.tolist() == [8.0, 8.0]
+
+
+# ---- as CUDA does it -----------------------------------------------------------------------------------------------
+
+
+class Cuda:
+    """What `cuda_graph` asks of torch.cuda: streams that log, a capture that freezes nothing and may fail."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, fails: bool = False) -> None:
+        self.log: list[str] = []
+        self.current, self.capturing, self.fails, self.replaced = "here", False, fails, 0
+        names = {
+            "Stream": lambda: self.stream("side"), "current_stream": lambda: self.stream(self.current),
+            "stream": self.on, "CUDAGraph": lambda: self, "graph": self.capture, "current_device": lambda: 1,
+            "device": lambda device: contextlib.nullcontext(), "default_generators": (None, self),
+            "set_stream": lambda stream: setattr(self, "current", stream.name),
+        }  # fmt: skip
+        for name, value in names.items():
+            patch.setattr(torch.cuda, name, value)
+
+    def stream(self, name: str) -> Any:
+        return SimpleNamespace(name=name, wait_stream=lambda other: self.log.append(f"{name} waits for {other.name}"))
+
+    @contextlib.contextmanager
+    def on(self, stream: Any) -> Iterator[None]:
+        before, self.current = self.current, stream.name
+        yield
+        self.current = before
+
+    @contextlib.contextmanager
+    def capture(self, graph: Any, stream: Any) -> Iterator[None]:
+        """As torch.cuda.graph: after a failure its stream stays the current one."""
+        before, self.current, self.capturing = self.current, stream.name, True
+        yield
+        self.capturing = False
+        if self.fails:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+        self.current = before
+
+    def body(self) -> None:
+        self.log.append(f"{'captured' if self.capturing else 'called'} on {self.current}")
+        assert gc.isenabled() != self.capturing
+
+    def replay(self) -> None:
+        self.log.append("replayed")
+
+    def clone_state(self) -> str:
+        return "a clone"
+
+    def graphsafe_set_state(self, state: str) -> None:
+        self.replaced += state == "a clone"
+
+
+def test_a_graph_is_captured_after_calls_on_the_same_side_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Cuda(monkeypatch)
+    replay = captured.cuda_graph(cuda.body, torch.device("cuda", 1))
+    replay()
+    calls = ["called on side"] * captured.WARM_UP
+    assert cuda.log == ["side waits for here", *calls, "here waits for side", "captured on side", "replayed"]
+    assert cuda.current == "here" and not cuda.replaced and gc.isenabled()
+
+
+def test_after_a_capture_that_fails_streams_and_generators_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Cuda(monkeypatch, fails=True)
+    with pytest.raises(RuntimeError, match="during capture"):
+        captured.cuda_graph(cuda.body, torch.device("cuda", 1))
+    assert cuda.current == "here" and cuda.replaced == 1 and gc.isenabled()
+
+
+@pytest.mark.parametrize("precision, used", [("bfloat16", True), ("float32", False)])
+def test_other_kernels_may_round_otherwise_as_far_as_the_precision_goes(
+    precision: Any, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay whose gradients are 3 % longer: rounding in bfloat16, an error in float32."""
+    recipe = dataclasses.replace(MOMENTUM, precision=precision)
+    world, plain, steps = network("perceptron", recipe, engine="captured"), captured.Step.load, []
+
+    def load(step: captured.Step, state: Any) -> None:
+        steps.append(step)
+        plain(step, state)
+
+    def longer(body: Any, device: Any) -> Any:
+        return lambda: void((body(), steps[0].memory["momentum_buffer"].mul_(1.03)))
+
+    monkeypatch.setattr(captured.Step, "load", load)
+    monkeypatch.setitem(captured.RECORDERS, "cpu", longer)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run(static(1, recipe), world, world.start(0))
+    assert bool(said) != used
+
+
+@pytest.mark.parametrize("engine", ["dense", "captured"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_autocast_around_a_run_changes_nothing(engine: str, precision: Any) -> None:
+    """It would keep casts of weights that have long changed."""
+    recipe = dataclasses.replace(MOMENTUM, precision=precision)
+    worlds = [network("residual", recipe, engine=engine) for _ in range(2)]
+    alone = run(static(5, recipe), worlds[0], worlds[0].start(0)).state
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = run(static(5, recipe), worlds[1], worlds[1].start(0)).state
+        tested = worlds[1].test(inside)
+    assert difference(alone, inside) == "" and tested == worlds[0].test(alone)
 
 
 # ---- places --------------------------------------------------------------------------------------------------------

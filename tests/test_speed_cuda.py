@@ -66,11 +66,19 @@ def test_a_row_that_breaks_says_why_and_the_others_stand() -> None:
     def breaks() -> dict[str, Any]:
         raise torch.OutOfMemoryError("CUDA out of memory\nmore")
 
+    def differs() -> dict[str, Any]:
+        raise AttributeError("no such thing in this version")
+
     bench = cuda.Bench("cpu", SMALL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuda, "rows", lambda bench: [cuda.Row("a", 1, breaks), cuda.Row("b", 1, lambda: {"ms": 2.0})])
+        patch.setattr(
+            cuda,
+            "rows",
+            lambda bench: [cuda.Row("a", 1, breaks), cuda.Row("c", 1, differs), cuda.Row("b", 1, lambda: {"ms": 2.0})],
+        )
         found = cuda.measured(bench, 100)
     assert found["a"]["failed"] == "OutOfMemoryError: CUDA out of memory" and found["b"]["ms"] == 2.0
+    assert "no such thing" in found["c"]["failed"]
     cuda_report.tables(found, "nowhere", "noise")
 
 
@@ -96,6 +104,18 @@ def test_recorded_rows_give_recorded_steps(monkeypatch: pytest.MonkeyPatch) -> N
     bench = cuda.Bench("cpu", SMALL)
     found = bench.steps_of("resnet-20", ("captured", "float32", "contiguous"))
     assert found["ms"] > 0 and recorder.recordings == 1 and recorder.replays >= 2 * SMALL.steps + 3
+
+
+def test_a_row_says_that_its_step_could_not_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(body: Any, device: Any) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setitem(captured.RECORDERS, "cpu", fails)
+    bench = cuda.Bench("cpu", SMALL)
+    found = bench.steps_of("resnet-20", ("captured", "float32", "contiguous"))
+    assert found["ms"] > 0 and "not recorded" in found["but"] and "stream is capturing" in found["but"]
+    assert "but" not in bench.steps_of("resnet-20", ("dense", "float32", "contiguous"))
+    cuda_report.tables({"resnet-20 captured float32": found}, "nowhere", "noise")
 
 
 def test_an_unknown_device_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -152,13 +153,16 @@ class Bench:
     def steps_of(self, model: str, how: tuple[str, str, str]) -> dict[str, Any]:
         """Milliseconds a step, seconds an epoch, and the share of this precision's peak."""
         world = self.network(model, how)
-        seconds = self.step(world)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", RuntimeWarning)
+            seconds = self.step(world)
         one = flops.forward(world.template, world.samples(), world.layout.names).dense
         peak = self.found.get("device", {}).get(f"{how[1]} TFLOP/s")
         rate = 3e-12 * one * self.sizes.batch / seconds
         per_epoch = len(self.data.labels) // self.sizes.batch
         found: dict[str, Any] = {"ms": 1e3 * seconds, "epoch s": per_epoch * seconds, "TFLOP/s": rate}
-        return found | ({"of peak": rate / peak} if peak else {})
+        found |= {"of peak": rate / peak} if peak else {}
+        return found | ({"but": str(said[0].message)[:160]} if said else {})  # such as: it is not recorded
 
     def shares(self, model: str) -> dict[str, Any]:
         """What augmentation and a test pass each epoch take of an epoch."""
@@ -221,9 +225,10 @@ class Bench:
         plan = Plan(
             world.layout, world.layout.n, max(1, round(sizes.fast_epochs * (len(data.labels) // batch))), recipe
         )
+        start = world.start(0)
         self.wait()
         began = time.perf_counter()
-        result = run(METHODS["dense"](plan), world, world.start(0))
+        result = run(METHODS["dense"](plan), world, start)
         self.wait()
         seconds = time.perf_counter() - began
         return {"seconds": seconds, "epochs": sizes.fast_epochs, "accuracy": world.test(result.state)[1]}
@@ -262,7 +267,7 @@ def measured(bench: Bench, budget: float, said: Callable[[str], Any] = lambda li
 def _tried(row: Row) -> dict[str, Any]:
     try:
         return row.measure()
-    except (RuntimeError, KeyError) as error:  # out of memory, a kernel that is missing, a row this one rests on
+    except Exception as error:  # out of memory, a kernel that is missing, a row this one rests on: the others stand
         return {"failed": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"}
 
 
