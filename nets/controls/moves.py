@@ -12,8 +12,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from nets.scores import Inverted
 from sparsopt import support as sp
-from sparsopt.moves import Random, Score
+from sparsopt.moves import Random
 from sparsopt.state import Array, Layout, Mask, State
 from sparsopt.support import Elements
 
@@ -35,16 +36,6 @@ class Shuffle:
     def __call__(self, f: Any, state: State) -> Mask:
         score = sp.uniform((*state.key, self.salt, 1), state.x)
         return Elements()(score, sp.block_counts(state.support, f.layout), f.layout)
-
-
-@dataclass(frozen=True)
-class Inverted:
-    """-s for a score s: what it ranks first comes last."""
-
-    of: Score
-
-    def __call__(self, f: Any, state: State) -> Array:
-        return -self.of(f, state)
 
 
 @dataclass(frozen=True)
