@@ -19,6 +19,7 @@ found anything either; what they find is where C begins.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,15 +49,20 @@ class Search:
         self.problem, self.k, self.effort = problem, k, effort
         self.p = problem.layout.n
         self.h: Vector = np.asarray(problem.curvature(), dtype=float)
-        self.c: Vector = -np.asarray(problem.gradient(problem.start(0).x), dtype=float)  # f = x'Hx/2 - c'x + constant
+        self.zero: Vector = problem.start(0).x
+        self.c: Vector = -np.asarray(problem.gradient(self.zero), dtype=float)  # f = x'Hx/2 - c'x + constant
         self.start: Vector = self.usable(self.c**2)  # what each coordinate gains at 0
         self.tolerance = 2e-10 * float(self.start.max(initial=0.0))  # of that, so that it has a meaning where f is 0
-        self.random = np.random.default_rng([seed, 1])
+        self.seed = seed
         self.samples = float(getattr(problem, "samples", math.inf))
         self.rows: Any = Rows(problem, k)
         self.explained = False
         few = self.samples < 2 * k * math.log(max(self.p, 2))  # then the other stages give out
         self.moves = effort * (min(int(WORK / (self.p * (k + 10))), MOVES) if few or effort > 1 else SHORT)
+
+    @cached_property
+    def random(self) -> np.random.Generator:
+        return np.random.default_rng([self.seed, 1])
 
     # ---- pieces ----------------------------------------------------------------------------------------------------
 
@@ -65,7 +71,7 @@ class Search:
 
     def asks(self, S: Indices, weights: Vector) -> Vector:
         """What each coordinate gains at least at these weights on S: one pass over the data. (p,)"""
-        x = self.problem.start(0).x
+        x = self.zero.copy()
         x[S] = weights
         return self.usable(np.asarray(self.problem.gradient(x), dtype=float) ** 2)
 
@@ -140,7 +146,7 @@ class Search:
         Noise of variance v leaves f = v / 2, and asks each coordinate for v / (2 n) on average. Decoys leave an orderly
         rest, although each of them is worth much more than any outsider.
         """
-        left = float(self.problem.value(self.problem.start(0).x)) + value
+        left = float(self.problem.value(self.zero)) + value
         return not math.isfinite(self.samples) or self.samples * gains <= ORDER * self.p * left
 
     # ---- C, D: over all coordinates --------------------------------------------------------------------------------

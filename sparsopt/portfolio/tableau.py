@@ -26,6 +26,7 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 DEPENDENT = 1e-7  # a coordinate whose Schur complement is below this share of h_j counts as dependent on S
+TINY = 1e-300  # so that nothing divided by nothing is nothing
 BLAS: Any = blas
 LAPACK: Any = lapack
 REBUILD = 40  # sweeps after which rounding is cleared by building the tableau anew
@@ -37,7 +38,7 @@ class Tableau:
     def __init__(self, H: Matrix, c: Vector, support: NDArray[np.bool_] | None = None) -> None:
         self.H, self.c = H, c
         self.m = m = len(c)
-        self.floor = DEPENDENT * np.diagonal(H)
+        self.floor = np.maximum(DEPENDENT * np.diagonal(H), TINY)
         self.inside = np.zeros(m, dtype=bool) if support is None else support.copy()
         self.T: Matrix = np.empty((m + 1, m + 1))
         self.z, self.d = self.T[m, :m], self.T.diagonal()[:m]  # views: they follow every sweep
@@ -110,23 +111,20 @@ class Tableau:
         return S, F, gains
 
     def best_swap(self) -> tuple[float, int, int]:
-        """(gain, who enters, who leaves) of the best of all swaps.
-
-        The table of `swaps`, over all m at once: in the columns of members no curvature is left, so that they drop out.
-        """
-        S = np.flatnonzero(self.inside)
+        """(gain, who enters, who leaves) of the best of all swaps: the table of `swaps`, the other way round."""
+        S, F = np.flatnonzero(self.inside), np.flatnonzero(~self.inside)
         root = np.sqrt(-self.d[S])
-        U, y = self.T.take(S, axis=0)[:, : self.m] / root[:, None], self.z[S] / root
-        top = U * y[:, None]
-        top += self.z
-        U *= U
-        U += self.d
-        np.copyto(U, np.inf, where=self.floor >= U)
+        left, y = self.T.take(S, axis=0).take(F, axis=1), self.z[S] / root
+        left /= root[:, None]
+        top = left * y[:, None]
+        top += self.z[F]
+        left *= left
+        left += self.d[F]
         top *= top
-        top /= U
+        top /= np.maximum(left, self.floor[F], out=left)  # where no curvature is left, no gradient is left either
         top -= (y * y)[:, None]
-        i, j = divmod(int(top.argmax()), self.m)
-        return top.item(i, j) / 2, j, int(S[i])
+        i, j = divmod(int(top.argmax()), F.size)
+        return top.item(i, j) / 2, int(F[j]), int(S[i])
 
     # ---- whole moves -----------------------------------------------------------------------------------------------
 

@@ -24,13 +24,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsopt.portfolio.tableau import Matrix, Tableau, Vector
+from sparsopt.portfolio.tableau import DEPENDENT, Matrix, Tableau, Vector
 
 Indices = NDArray[np.intp]
 
 MOST = 100  # pairs of members that are looked at
 TRIED = 8  # pairs that come
-DEPENDENT = 1e-9  # pairs whose correlation leaves less than this depend on each other
 
 
 class Exchange(NamedTuple):
@@ -47,7 +46,7 @@ NONE = Exchange(0.0, (), ())
 def exchanged(t: Tableau, tolerance: float) -> bool:
     """Exchanges of two, each followed by swaps, until none lowers f by more than `tolerance`; whether there was one."""
     changed = False
-    for look in (leaving, entering):
+    for look in (entering, leaving):
         while (best := look(t)).gain > tolerance:
             before, S = t.value, t.inside.copy()
             for i in best.gone:
@@ -64,31 +63,30 @@ def exchanged(t: Tableau, tolerance: float) -> bool:
 
 def leaving(t: Tableau) -> Exchange:
     """The best exchange in which two members leave and the others come in greedily."""
-    S = np.flatnonzero(t.inside)
-    if not 2 <= S.size <= t.m - 2:
+    S, F = np.flatnonzero(t.inside), np.flatnonzero(~t.inside)
+    if min(S.size, F.size) < 2:
         return NONE
-    R = t.T.take(S, axis=0)[:, : t.m]
     root = np.sqrt(-t.d[S])
-    R /= root[:, None]
+    rows = t.T.take(S, axis=0)
     y, (a, b) = t.z[S] / root, pairs(S.size)
-    share, y1, y2 = _orthogonal(R[:, S] / -root, y, a, b)
+    rows /= root[:, None]
+    share, y1, y2 = _orthogonal(rows.take(S, axis=1) / -root, y, a, b)
     cost = y1 * y1 + y2 * y2
     if cost.size > MOST:
         few = cost.argpartition(MOST)[:MOST]
         a, b, share, y1, y2, cost = a[few], b[few], share[few], y1[few], y2[few], cost[few]
-    u1 = R.take(a, axis=0)
-    u2 = R.take(b, axis=0)
+    rows, floor, each = rows.take(F, axis=1), t.floor[F], np.arange(a.size)
+    u1, u2 = rows.take(a, axis=0), rows.take(b, axis=0)
     u2 -= share[:, None] * u1
     u2 /= np.sqrt(1 - share * share)[:, None]
     z = u1 * y1[:, None]
     z += u2 * y2[:, None]
-    z += t.z
+    z += t.z[F]
     d = u1 * u1
     d += u2 * u2
-    d += t.d
-    each = np.arange(a.size)
-    j, first = _best(z, d, t.floor, each)
-    row = t.T.take(j, axis=0)[:, : t.m]  # of j, once the two are out
+    d += t.d[F]
+    j, first = _best(z, d, floor, each)
+    row = t.T.take(F[j], axis=0).take(F, axis=1)  # of j, once the two are out
     u1 *= u1[each, j][:, None]
     row += u1
     u2 *= u2[each, j][:, None]
@@ -98,16 +96,16 @@ def leaving(t: Tableau) -> Exchange:
     row *= row
     row /= pivot[:, None]
     d -= row
-    l, second = _best(z, d, t.floor, each)
+    l, second = _best(z, d, floor, each)
     gain = first + second - cost
     e = int(gain.argmax())
-    return Exchange(gain.item(e) / 2, (int(S[a[e]]), int(S[b[e]])), (int(j[e]), int(l[e])))
+    return Exchange(gain.item(e) / 2, (int(S[a[e]]), int(S[b[e]])), (int(F[j[e]]), int(F[l[e]])))
 
 
 def entering(t: Tableau) -> Exchange:
     """The best exchange in which two come that gain most together, and the two leave that are then cheapest."""
     S = np.flatnonzero(t.inside)
-    if not S.size or S.size > t.m - 2:
+    if not 1 <= S.size <= t.m - 2:
         return NONE
     pair, gain = _best_pairs(t)
     if not gain.size:
@@ -127,29 +125,28 @@ def entering(t: Tableau) -> Exchange:
 
 
 def _best_pairs(t: Tableau) -> tuple[Indices, Vector]:
-    """For each coordinate its best partner, the `TRIED` best of those pairs: (number, 2), and twice what they gain.
+    """For each coordinate who gains most after it; the `TRIED` best pairs, each once, and twice what they gain.
 
-    With u = z / sqrt(d) and the correlation r that is (u_i^2 + u_j^2 - 2 r u_i u_j) / (1 - r^2).
+    With u = z / sqrt(d) and the correlation r given S that is u_i^2 + (u_j - r u_i)^2 / (1 - r^2).
     """
-    free = t.d > t.floor
-    scale = np.where(free, 1 / np.sqrt(np.where(free, t.d, 1.0)), 0.0)
-    u = t.z * scale
-    r = t.T[: t.m, : t.m] * scale
+    F = np.flatnonzero(t.d > t.floor)
+    scale = 1 / np.sqrt(t.d[F])
+    u = t.z[F] * scale
+    r = t.T.take(F, axis=0).take(F, axis=1)
+    r *= scale
     r *= scale[:, None]
-    gain = r * (-2 * u)
-    gain *= u[:, None]
-    gain += u * u
-    gain += (u * u)[:, None]
+    gain = r * u[:, None]
+    np.subtract(u, gain, out=gain)
+    gain *= gain
     r *= r
     np.subtract(1.0, r, out=r)
-    np.copyto(r, np.inf, where=r <= DEPENDENT)
-    gain /= r
-    partner, i = gain.argmax(axis=1), np.arange(t.m)
-    best = gain[i, partner]
-    best[~(free & free[partner]) | ((partner[partner] == i) & (partner < i))] = 0.0  # each pair once
-    few = best.argpartition(-TRIED)[-TRIED:] if t.m > TRIED else i
-    few = few[best[few] > 0]
-    return np.stack([few, partner[few]], axis=1), best[few]
+    gain /= np.maximum(r, DEPENDENT, out=r)  # where nothing is left of j, nothing is left of its gradient either
+    j, i = gain.argmax(axis=1), np.arange(F.size)
+    both = u * u + gain[i, j]
+    both[(gain[i, j] <= 0) | ((j[j] == i) & (j < i))] = 0.0
+    few = both.argpartition(-TRIED)[-TRIED:] if F.size > TRIED else i
+    few = few[both[few] > 0]
+    return np.stack([F[few], F[j[few]]], axis=1), both[few]
 
 
 def _orthogonal(correlation: Matrix, y: Matrix, a: Indices, b: Indices) -> tuple[Matrix, Matrix, Matrix]:
@@ -159,8 +156,8 @@ def _orthogonal(correlation: Matrix, y: Matrix, a: Indices, b: Indices) -> tuple
 
 
 def _best(z: Matrix, d: Matrix, floor: Vector, each: Indices) -> tuple[Indices, Vector]:
-    """In each row who comes in, and twice the gain. Members and what depends on them have no curvature left."""
-    np.copyto(d, np.inf, where=d <= floor)
+    """In each row who comes in, and twice the gain: none for who depends on members, where z is nothing as well."""
+    np.maximum(d, floor, out=d)
     gain = z * z
     gain /= d
     j = gain.argmax(axis=1)

@@ -16,6 +16,7 @@ from sparsopt.state import Array
 __all__ = ["DenseColumns", "SparseColumns"]
 
 ROOM = 256  # columns kept although no present support needs them
+SPARE = 4  # times as many columns kept as asked for: then these are copied together
 
 
 class Columns:
@@ -62,6 +63,9 @@ class Columns:
 
     def gram(self, slots: Array) -> Array:
         """A_S'WA_S, (k, k)."""
+        k = slots.size
+        if np.array_equal(slots, np.arange(k)):
+            return self.products[:k, :k].copy()
         return self.products[np.ix_(slots, slots)]
 
     def _cross(self, before: int, total: int) -> Array:
@@ -75,19 +79,29 @@ class DenseColumns(Columns):
         super().clear(room)
         self.block = np.empty((self.design.n, room), order="F")
 
+    def _append(self, new: Array) -> None:
+        X, p = self.design.X, self.design.p
+        if new.size < p or self.design.centred or X.dtype != np.float64 or not np.array_equal(new, np.arange(p)):
+            return super()._append(new)
+        self.slot = self.index = new  # all columns at once need no copy
+        self.block, self.products = X, self._products(X[:, :0], X)
+
     def _cross(self, before: int, total: int) -> Array:
         if total > self.block.shape[1]:
             grown = np.empty((self.design.n, 2 * total), order="F")
             grown[:, :before] = self.block[:, :before]
             self.block = grown
         self.block[:, before:total] = self.design.take(self.index[before:total])
-        new, weight = self.block[:, before:total], self.design.weight
-        cross = np.empty((total, total - before))
-        if np.ndim(weight):
-            np.matmul(self.block[:, :total].T, new * weight[:, None], out=cross)
-        else:  # the symmetric part at half the price
-            np.matmul(self.block[:, :before].T, new, out=cross[:before])
-            np.matmul(new.T, new, out=cross[before:])
+        return self._products(self.block[:, :before], self.block[:, before:total])
+
+    def _products(self, old: Array, new: Array) -> Array:
+        """Of new columns with the old ones and with each other."""
+        weight, before = self.design.weight, old.shape[1]
+        weighted = new * weight[:, None] if np.ndim(weight) else new
+        cross = np.empty((before + new.shape[1], new.shape[1]))
+        np.matmul(old.T, weighted, out=cross[:before])
+        np.matmul(new.T, weighted, out=cross[before:])  # without weights half the price: a matrix by itself
+        if not np.ndim(weight):
             cross *= weight
         return cross
 
@@ -98,13 +112,17 @@ class DenseColumns(Columns):
         return self.block[:, slots]
 
     def dot(self, slots: Array, x: Array) -> Array:
-        """A_S x, (n,). Runs over unused slots rather than copying columns together."""
+        """A_S x, (n,). Runs over unused slots rather than copying columns together, unless those are most."""
+        if SPARE * slots.size < self.index.size:
+            return self.block[:, slots] @ x
         full = np.zeros((self.index.size, *x.shape[1:]))
         full[slots] = x
         return self.block[:, : self.index.size] @ full
 
     def tdot(self, slots: Array, r: Array) -> Array:
         """A_S' r, (k,)."""
+        if SPARE * slots.size < self.index.size:
+            return self.block[:, slots].T @ r
         return (self.block[:, : self.index.size].T @ r)[slots]
 
     def weighted_gram(self, slots: Array, weight: Array) -> Array:
