@@ -8,7 +8,8 @@ The host takes turns, a few steps each: one run at a time launches, all compute.
 read-only, no two threads ever run at once, and each run gives bit for bit what it gives alone. On the CPU there are
 turns and no gain. What waits for the GPU (choosing a mask, a test pass) holds the turn; steps of the engine "captured"
 pass it on, other engines keep it until they are done. On CUDA leave out modules with dropout: in some versions of
-PyTorch all recordings read the generator's state from one place, which another stream may just be writing.
+PyTorch all recordings read the generator's state from one place, which another stream may just be writing. And give
+all runs the same `precision`: "tfloat32" is a switch of the whole process.
 
 Outside `together` nothing here does anything.
 """
@@ -69,8 +70,9 @@ def together(calls: Sequence[Callable[[], Any]], device: str | torch.device = "c
     if place.type == "cuda" and place.index is None:
         place = torch.device("cuda", torch.cuda.current_device())
     ring, found = _Ring(), [_Found() for _ in calls]
+    here = torch.cuda.current_stream(place) if place.type == "cuda" else None  # a thread's own is the default one
     threads = [
-        threading.Thread(target=_run, args=(call, one, ring, place), daemon=True)
+        threading.Thread(target=_run, args=(call, one, ring, here), daemon=True)
         for call, one in zip(calls, found, strict=True)
     ]
     ring.waiting.extend(one.go for one in found)
@@ -104,13 +106,13 @@ def _wait(ring: _Ring) -> None:
         raise
 
 
-def _run(call: Callable[[], Any], found: _Found, ring: _Ring, place: torch.device) -> None:
+def _run(call: Callable[[], Any], found: _Found, ring: _Ring, here: torch.cuda.Stream | None) -> None:
     _mine.ring, _mine.go, _mine.steps = ring, found.go, 0
     found.go.acquire()
     try:
         if ring.stopped:
             raise KeyboardInterrupt
-        with _stream(place):
+        with _stream(here):
             found.result = call()
     except BaseException as error:  # raised again by `together`
         found.error = error
@@ -121,14 +123,19 @@ def _run(call: Callable[[], Any], found: _Found, ring: _Ring, place: torch.devic
 
 
 @contextlib.contextmanager
-def _stream(place: torch.device) -> Any:
-    """On CUDA, a stream of the thread's own that begins after what is there and ends before the thread does."""
-    if place.type != "cuda":
+def _stream(here: torch.cuda.Stream | None) -> Any:
+    """On CUDA, a stream of the thread's own that begins after what the caller's has, and ends before the thread does.
+
+    So memory may change hands: what the caller made is there, and what a thread frees or returns nobody uses any more.
+    """
+    if here is None:
         yield
         return
-    with torch.cuda.device(place):
+    with torch.cuda.device(here.device):
         own = torch.cuda.Stream()
-        own.wait_stream(torch.cuda.default_stream())
-        with torch.cuda.stream(own):
-            yield
-        own.synchronize()
+        own.wait_stream(here)
+        try:
+            with torch.cuda.stream(own):
+                yield
+        finally:
+            own.synchronize()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -98,3 +99,33 @@ def test_ctrl_c_stops_all_and_folders_continue(tmp_path: Path, monkeypatch: pyte
 def test_outside_nothing_happens() -> None:
     replicas.turn()
     assert difference(one("perceptron", "gmp", 0), one("perceptron", "gmp", 0, "dense")) == ""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stream_begins_after_the_callers_and_is_over_when_the_thread_is(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller's, not the default one: what it has just made must be there."""
+    log: list[str] = []
+
+    class Stream:
+        device = torch.device("cuda", 0)
+
+        def __init__(self, name: str = "own") -> None:
+            self.name = name
+
+        def wait_stream(self, other: Any) -> None:
+            log.append(f"{self.name} waits for {other.name}")
+
+        def synchronize(self) -> None:
+            log.append(f"{self.name} is over")
+
+    entered = lambda _: contextlib.nullcontext()  # noqa: E731
+    fakes = {"Stream": Stream, "stream": entered, "device": entered}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    with contextlib.suppress(ValueError), replicas._stream(Stream("the caller's")):  # type: ignore[arg-type]
+        log.append("work")
+        if fails:
+            raise ValueError
+    assert log == ["own waits for the caller's", "work", "own is over"]
