@@ -19,6 +19,7 @@ found anything either; what they find is where C begins.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -235,8 +236,7 @@ class Search:
         squares = np.where(free, u * u, -np.inf)
         C = C[free[C]]
         found = [np.empty((0, 3))]
-        for part in np.array_split(C, -(-C.size * self.p // BLOCK)) if C.size else ():
-            r = self.rows(part) if not isinstance(self.rows, Rows) else self.rows.passing(part)
+        for part, r in self.passing(C):
             r = r - r[:, t.S] @ R
             r *= scale[part][:, None]
             r *= scale
@@ -256,6 +256,14 @@ class Search:
         table = table[table[:, 0] < 0]
         _, first = np.unique(table[:, 1:], axis=0, return_index=True)
         return table[np.sort(first)[:PAIRS], 1:].astype(np.intp)
+
+    def passing(self, C: Indices) -> Iterator[tuple[Indices, Matrix]]:
+        """Parts of C with their rows of the Hessian: computed many at a time, handed out few at a time."""
+        rows = self.rows.passing if isinstance(self.rows, Rows) else self.rows
+        for many in np.array_split(C, -(-C.size * self.p // (16 * BLOCK))) if C.size else ():
+            H = rows(many)
+            for few in np.array_split(np.arange(many.size), -(-many.size * self.p // BLOCK)):
+                yield many[few], H[few]
 
     def walked(self, t: Swept) -> Swept:
         """Stage F: tabu search over all coordinates until the moves are spent; the best support on the way."""
