@@ -32,6 +32,8 @@ Chunks = Sequence[tuple[Tensor, Tensor]]
 class Engine:
     """A private copy of the module whose parameters are views of theta."""
 
+    chunk = 2048  # samples evaluated together
+
     def __init__(self, model: nn.Module, weights: Weights, device: torch.device) -> None:
         self.weights, self.device, self.n = weights, device, weights.layout.n
         self.model = copy.deepcopy(model).to(device)
@@ -116,10 +118,13 @@ class Engine:
                 if frozen is not None:
                     rest.copy_(frozen)  # weight decay moves even what has no gradient
         ranks.average_memories(self.weights.constants(self.model).values())
+        return gate.keep(gate.store(self._trained(state, recipe, optimiser, steps), v.clone()), c)
+
+    def _trained(self, state: State, recipe: Recipe, optimiser: torch.optim.Optimizer, steps: int) -> State:
+        """The state `steps` steps later, but for x: slots and clocks."""
         others = {name: a for name, a in state.slots.items() if not name.startswith((MOMENTUM, BUFFER))}
         slots = {**others, **self.contents(), **self._optimiser_slots(recipe, optimiser)}
-        state = state.but(slots=slots, clock=state.clock + steps, cost=state.cost + steps)
-        return gate.keep(gate.store(state, v.clone()), c)
+        return state.but(slots=slots, clock=state.clock + steps, cost=state.cost + steps)
 
     @contextlib.contextmanager
     def _same_buffers(self) -> Iterator[None]:

@@ -202,7 +202,7 @@ class Network:
             few = int((where != 0).sum()) <= self.choice.below * self.layout.n
             engine = self.sparse if few else self.skipping
             return engine.evaluate(state, where, self.recipe, self.data, images, labels)  # type: ignore[union-attr]
-        chunks = self.data.evaluation(images, labels, dtype=self.weights.dtype)
+        chunks = self.data.evaluation(images, labels, self.engine.chunk, dtype=self.weights.dtype)
         return self.engine.evaluate(state, where, self.recipe, chunks)
 
 
