@@ -19,6 +19,7 @@ import numpy as np
 
 from sparsopt.problems.least_squares import LeastSquares
 from sparsopt.problems.linear import LinearModel
+from sparsopt.problems.spectrum import above
 from sparsopt.state import Array
 
 __all__ = ["Bounded", "GeneralisedLinear", "Unbounded", "root"]
@@ -110,7 +111,7 @@ class Bounded(GeneralisedLinear):
 
     def smoothness(self, s: int | None = None) -> float:
         """`steepest` times that of least squares on the same design, plus the ridge."""
-        return self.steepest * self._squares().smoothness(s) + self.ridge
+        return above(self.steepest * self._squares().smoothness(s), self.ridge)
 
     def relative_smoothness(self) -> float:
         """L with v'H(x) v <= L sum_j h_j v_j^2: that of least squares on the same design."""

@@ -27,7 +27,7 @@ from sparsopt.problems.inputs import (
     check_weights,
 )
 from sparsopt.problems.shrinking import Shrinking
-from sparsopt.problems.spectrum import EPS, EXACT, restricted_extremes
+from sparsopt.problems.spectrum import EPS, EXACT, above, below, error, restricted_extremes
 from sparsopt.state import Array, Layout, Mask
 
 __all__ = ["LeastSquares"]
@@ -190,9 +190,9 @@ class LeastSquares(Problem):
         """
         whole = self.design.extremes[1]
         if s is None or s >= self.p:
-            return whole + self.ridge
-        trace = float(np.sort(self.design.variance)[self.p - s :].sum()) * (1 + EPS * (self.design.n + s))
-        return min(whole, trace, self._restricted(s)[1]) + self.ridge
+            return above(whole, self.ridge)
+        trace = float(np.sort(self.design.variance)[self.p - s :].sum())
+        return above(min(whole, trace + error(self.design.n + s, trace), self._restricted(s)[1]), self.ridge)
 
     def relative_smoothness(self) -> float:
         """L with v'H v <= L sum_j h_j v_j^2: that without the ridge, which only brings the two sides together."""
@@ -205,8 +205,8 @@ class LeastSquares(Problem):
         """
         whole = 0.0 if self.p > self.design.n else self.design.extremes[0]
         if s is None or s >= self.p:
-            return whole + self.ridge
-        return max(whole, self._restricted(s)[0], 0.0) + self.ridge
+            return below(whole, self.ridge)
+        return below(max(whole, self._restricted(s)[0], 0.0), self.ridge)
 
     def _restricted(self, s: int) -> tuple[float, float]:
         if s == 0:
@@ -214,7 +214,7 @@ class LeastSquares(Problem):
         if self.p > EXACT:
             return 0.0, math.inf
         low, high = restricted_extremes(self.design.gram(), s)
-        slack = EPS * (self.design.n + 20) * float(np.sort(self.design.second)[-s:].sum())
+        slack = error(self.design.n + 20, float(np.sort(self.design.second)[-s:].sum()))
         return low - slack, high + slack
 
     def rounding(self, x: Array) -> tuple[float, Array]:

@@ -25,6 +25,7 @@ from sparsopt.problems.base import Last, Problem
 from sparsopt.problems.inputs import check_matrix, check_support, check_vector
 from sparsopt.problems.least_squares import LeastSquares
 from sparsopt.problems.linear import LinearModel
+from sparsopt.problems.spectrum import above
 from sparsopt.state import Array, Layout, Mask
 from sparsopt.structures import Rows
 
@@ -103,7 +104,7 @@ class Softmax(LinearModel):
 
     def smoothness(self, s: int | None = None) -> float:
         """Half that of least squares on the same design (diag(p) - p p' <= 1/2), plus the ridge."""
-        return self.design.extremes[1] / 2 + self.ridge
+        return above(self.design.extremes[1] / 2, self.ridge)
 
     def relative_smoothness(self) -> float:
         """L with v'H(x) v <= L sum_j h_j v_j^2: H <= A'WA / 2 + ridge, and h has a quarter of the variance."""

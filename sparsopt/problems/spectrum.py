@@ -18,12 +18,38 @@ import numpy as np
 
 from sparsopt.state import Array
 
-__all__ = ["EXACT", "extremes", "lanczos_bound", "outer_norm", "restricted_extremes", "symmetric_extremes"]
+__all__ = [
+    "EXACT",
+    "above",
+    "below",
+    "error",
+    "extremes",
+    "lanczos_bound",
+    "outer_norm",
+    "restricted_extremes",
+    "symmetric_extremes",
+]
 
 EXACT = 2000  # up to this order eigenvalues are computed
 MOST_SUBSETS = 20_000  # up to this many supports are enumerated
 STEPS = 48  # of Lanczos
 EPS = float(np.finfo(float).eps)
+TINY = float(np.finfo(float).tiny)  # below it errors are not relative any more
+
+
+def error(units: int, size: float) -> float:
+    """So many units of rounding in a number of this size; none in a zero."""
+    return units * (EPS * size + TINY) if size else 0.0
+
+
+def above(bound: float, ridge: float) -> float:
+    """bound + ridge, not rounded down."""
+    return math.nextafter(bound + ridge, math.inf) if bound and ridge else bound + ridge
+
+
+def below(bound: float, ridge: float) -> float:
+    """bound + ridge, not rounded up."""
+    return math.nextafter(bound + ridge, -math.inf) if bound and ridge else bound + ridge
 
 
 def extremes(design: Any) -> tuple[float, float]:
@@ -34,9 +60,9 @@ def extremes(design: Any) -> tuple[float, float]:
         ceiling = min(trace, design.outer_bound())
         return 0.0, min(ceiling, lanczos_bound(_product(design), min(n, p)))
     values = np.linalg.eigvalsh(design.gram() if p <= n else design.outer())
-    slack = EPS * (n + 10 * p + 20) * float(design.second.sum())
+    slack = error(n + 10 * p + 20, float(design.second.sum()))
     low = max(float(values[0]) - slack, 0.0) if p <= n else 0.0
-    return low, min(max(float(values[-1]), 0.0) + slack, trace * (1 + EPS * (n + p)))
+    return low, min(max(float(values[-1]), 0.0) + slack, trace + error(n + p, trace))
 
 
 def _product(design: Any) -> Callable[[Array], Array]:
@@ -87,9 +113,10 @@ def symmetric_extremes(H: Array) -> tuple[float, float]:
     if H.shape[0] > EXACT:
         size = float(np.max(np.abs(H).sum(axis=1)))
         beside = np.abs(H).sum(axis=1) - np.abs(np.diagonal(H))
-        return float(np.min(np.diagonal(H) - beside)), size
+        slack = error(2 * H.shape[0], size)
+        return float(np.min(np.diagonal(H) - beside)) - slack, size + slack
     values = np.linalg.eigvalsh(H)
-    slack = 4 * EPS * H.shape[0] * float(np.max(np.abs(values), initial=0.0))
+    slack = error(4 * H.shape[0], float(np.max(np.abs(values), initial=0.0)))
     return float(values[0]) - slack, float(values[-1]) + slack
 
 
@@ -104,12 +131,14 @@ def restricted_extremes(H: Array, s: int) -> tuple[float, float]:
     if math.comb(p, s) > MOST_SUBSETS:
         beside = np.abs(H) - np.diag(np.abs(np.diagonal(H)))
         radius = np.sort(beside, axis=1)[:, p - (s - 1) :].sum(axis=1) if s > 1 else np.zeros(p)
-        return float(np.min(np.diagonal(H) - radius)), float(np.max(np.diagonal(H) + radius))
+        low, high = float(np.min(np.diagonal(H) - radius)), float(np.max(np.diagonal(H) + radius))
+        slack = error(2 * s, max(abs(low), abs(high)))
+        return low - slack, high + slack
     low, high = math.inf, -math.inf
     supports = itertools.combinations(range(p), s)
     while chunk := list(itertools.islice(supports, max(1, 2_000_000 // (s * s)))):
         rows = np.array(chunk)
         values = np.linalg.eigvalsh(H[rows[:, :, None], rows[:, None, :]])
         low, high = min(low, float(values[:, 0].min())), max(high, float(values[:, -1].max()))
-    slack = 4 * EPS * s * max(abs(low), abs(high))
+    slack = error(4 * s, max(abs(low), abs(high)))
     return low - slack, high + slack
