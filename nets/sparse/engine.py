@@ -149,7 +149,7 @@ class SparseEngine:
         mom, bias_mom = self._gather(masks, *memory)
         has_bias = np.repeat([layer.bias is not None for layer in self.layers], [len(mask) for mask in masks])
         return where, Net(
-            vals, mom, where.cols, where.ptr, bias, bias_mom, has_bias,
+            vals, mom, np.empty(max(len(vals), len(bias)), np.float32), where.cols, where.ptr, bias, bias_mom, has_bias,
             where.starts, where.places, where.rows, where.first, where.inputs,
         )  # fmt: skip
 
@@ -165,8 +165,10 @@ class SparseEngine:
         return np.zeros(size, np.float32) if found is None else found.numpy().copy()
 
     def _work(self, units: int, batch: int) -> tuple[Array, Array]:
-        if self.work[0].shape != (units, batch):
-            self.work = np.empty((units, batch), np.float32), np.empty((units, batch), np.float32)
+        """Two arrays (units, at least the batch) as kernels take them."""
+        size = next((size for size in (16, 32, 64) if batch <= size), -(-batch // 128) * 128)
+        if self.work[0].shape != (units, size):
+            self.work = aligned(units * size).reshape(units, size), aligned(units * size).reshape(units, size)
         return self.work
 
     def _gather(self, masks: list[Array], x: Array, rest: Array) -> tuple[Array, Array]:
@@ -187,6 +189,11 @@ class SparseEngine:
             if layer.bias is not None:
                 rest[layer.bias] = bias[r : r + rows]
             k, r = k + kept, r + rows
+
+
+def aligned(size: int) -> Array:
+    """Zeros that begin where a cache line does: a vector of sixteen then never lies in two."""
+    return torch.zeros(size).numpy()
 
 
 def closed(state: State, x: Array, rest: Array, memory: tuple[Array, ...], steps: int) -> State:

@@ -3,10 +3,10 @@
 Units (inputs, then the outputs of each layer) lie behind each other, a row of B contiguous numbers each, one a sample.
 The kept weights lie in compressed rows over all layers: row r computes unit `inputs + r` from the units `cols`. So a
 weight is one multiply-add of two rows of B numbers, forward; backward it is one inner product of two such rows, for its
-own gradient, and one more multiply-add, for its input's. The gradient of a weight is used as soon as it is known: no
-array of gradients exists.
+own gradient, and one more multiply-add, for its input's.
 
-Rows are worked on eight weights at a time, so that a sum is loaded and stored once for eight of them.
+Samples go in blocks of 128, so that the sums of a row stay in registers; B is 16, 32, 64 or a multiple of 128, and what
+is more than the batch has slopes of zero.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ import numba
 import numpy as np
 
 from nets.sparse.entries import FLAGS, spread
+from nets.sparse.lanes import fill, folded, load, multiply_add, store, sum_of
 from nets.sparse.products import turn
+
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
 class Net(NamedTuple):
-    """A sparse perceptron: `rows.Rows`, its kept weights, biases, and the momentum of both."""
+    """A sparse perceptron: `rows.Rows`, its kept weights, biases, the momentum of both, and room for gradients."""
 
     vals: Any
     mom: Any
+    g: Any
     cols: Any
     ptr: Any
     bias: Any
@@ -48,37 +52,43 @@ class Sgd(NamedTuple):
 
 
 @numba.njit(**FLAGS)
-def forward(vals, cols, ptr, bias, inputs, r0, r1, units, relu):  # type: ignore[no-untyped-def]
-    """units[inputs + r] = relu(sum over p in row r of vals[p] units[cols[p]] + bias[r])."""
-    B = units.shape[1]
-    for r in range(r0, r1):
-        out = units[inputs + r]
-        out[:] = bias[r]
-        p, end = ptr[r], ptr[r + 1]
-        while p + np.uint64(8) <= end:
-            w0, w1, w2, w3 = vals[p], vals[p + 1], vals[p + 2], vals[p + 3]
-            w4, w5, w6, w7 = vals[p + 4], vals[p + 5], vals[p + 6], vals[p + 7]
-            x0, x1, x2, x3 = units[cols[p]], units[cols[p + 1]], units[cols[p + 2]], units[cols[p + 3]]
-            x4, x5, x6, x7 = units[cols[p + 4]], units[cols[p + 5]], units[cols[p + 6]], units[cols[p + 7]]
-            for b in range(B):
-                out[b] += (w0 * x0[b] + w1 * x1[b] + w2 * x2[b] + w3 * x3[b]) + (
-                    w4 * x4[b] + w5 * x5[b] + w6 * x6[b] + w7 * x7[b]
-                )
-            p += np.uint64(8)
-        while p < end:
-            w, x = vals[p], units[cols[p]]
-            for b in range(B):
-                out[b] += w * x[b]
-            p += np.uint64(1)
-        if relu:
-            for b in range(B):
-                out[b] = max(out[b], np.float32(0.0))
+def forward(net, layer, units):  # type: ignore[no-untyped-def]
+    """units[inputs + r] = sum over p in row r of vals[p] units[cols[p]] + bias[r], for the rows of a layer."""
+    B, flat = units.shape[1], units.ravel()
+    for first in range(0, B, 128):
+        if B >= 128:
+            _forward(fill(128, ZERO), fill(128, ONE), net, layer, flat, B, first)
+        elif B == 64:
+            _forward(fill(64, ZERO), fill(64, ONE), net, layer, flat, B, first)
+        elif B == 32:
+            _forward(fill(32, ZERO), fill(32, ONE), net, layer, flat, B, first)
+        else:
+            _forward(fill(16, ZERO), fill(16, ONE), net, layer, flat, B, first)
+
+
+@numba.njit(**FLAGS)
+def _forward(zero, one, net, layer, units, B, first):  # type: ignore[no-untyped-def]
+    """As `forward`, for as many samples from the first as `zero` has lanes."""
+    vals, cols, bias, inputs = net.vals, net.cols, net.bias, net.inputs
+    for r in range(net.first[layer], net.first[layer + 1]):
+        total = multiply_add(bias[r], one, zero)
+        for p in range(net.ptr[r], net.ptr[r + 1]):
+            total = multiply_add(vals[p], load(zero, units, np.intp(cols[p]) * B + first), total)
+        store(total, units, (inputs + r) * B + first)
+
+
+@numba.njit(**FLAGS)
+def rectify(units):  # type: ignore[no-untyped-def]
+    for u in range(len(units)):
+        for b in range(units.shape[1]):
+            units[u, b] = max(units[u, b], ZERO)
 
 
 @numba.njit(**FLAGS)
 def cross_entropy(logits, targets, smoothing, slopes):  # type: ignore[no-untyped-def]
-    """slopes = gradient of the mean cross-entropy at the logits (classes, B)."""
-    C, B = logits.shape
+    """slopes = gradient of the mean cross-entropy at the logits (classes, at least as many as there are targets)."""
+    C, B = len(logits), len(targets)
+    slopes[:, B:] = 0
     for b in range(B):
         top = logits[0, b]
         for c in range(1, C):
@@ -93,70 +103,82 @@ def cross_entropy(logits, targets, smoothing, slopes):  # type: ignore[no-untype
 
 
 @numba.njit(**FLAGS)
-def backward(vals, starts, places, rows, inputs, u0, u1, units, slopes):  # type: ignore[no-untyped-def]
-    """slopes of units u0..u1 from those of the next layer: the weights of a unit are vals[places[starts[u]:...]]."""
-    B = units.shape[1]
+def backward(net, layer, units, slopes):  # type: ignore[no-untyped-def]
+    """Slopes of a layer's inputs: the weights of unit u are vals[places[starts[u]:...]]; 0 where a unit is."""
+    B, flat = units.shape[1], slopes.ravel()
+    u0, u1 = net.inputs + net.first[layer - 1], net.inputs + net.first[layer]
+    for first in range(0, B, 128):
+        if B >= 128:
+            _backward(fill(128, ZERO), net, u0, u1, flat, B, first)
+        elif B == 64:
+            _backward(fill(64, ZERO), net, u0, u1, flat, B, first)
+        elif B == 32:
+            _backward(fill(32, ZERO), net, u0, u1, flat, B, first)
+        else:
+            _backward(fill(16, ZERO), net, u0, u1, flat, B, first)
     for u in range(u0, u1):
-        out = slopes[u]
-        out[:] = 0.0
-        p, end = starts[u], starts[u + 1]
-        while p + np.uint64(4) <= end:
-            w0, w1, w2, w3 = vals[places[p]], vals[places[p + 1]], vals[places[p + 2]], vals[places[p + 3]]
-            d0, d1 = slopes[inputs + rows[p]], slopes[inputs + rows[p + 1]]
-            d2, d3 = slopes[inputs + rows[p + 2]], slopes[inputs + rows[p + 3]]
-            for b in range(B):
-                out[b] += w0 * d0[b] + w1 * d1[b] + w2 * d2[b] + w3 * d3[b]
-            p += np.uint64(4)
-        while p < end:
-            w, d = vals[places[p]], slopes[inputs + rows[p]]
-            for b in range(B):
-                out[b] += w * d[b]
-            p += np.uint64(1)
-        x = units[u]
         for b in range(B):
-            out[b] = out[b] if x[b] > np.float32(0.0) else np.float32(0.0)
+            slopes[u, b] = slopes[u, b] if units[u, b] > ZERO else ZERO
 
 
 @numba.njit(**FLAGS)
-def moved(w, m, p, g, sgd):  # type: ignore[no-untyped-def]
-    """torch.optim.SGD on entry p of w, with its momentum m."""
-    g += sgd.decay * w[p]
-    v = sgd.momentum * m[p] + g
-    m[p] = v
-    w[p] -= sgd.rate * (g + sgd.momentum * v if sgd.nesterov else v)
+def _backward(zero, net, u0, u1, slopes, B, first):  # type: ignore[no-untyped-def]
+    """As `backward`, for as many samples from the first as `zero` has lanes."""
+    vals, places, rows, inputs = net.vals, net.places, net.rows, net.inputs
+    for u in range(u0, u1):
+        total = zero
+        for p in range(net.starts[u], net.starts[u + 1]):
+            total = multiply_add(vals[places[p]], load(zero, slopes, (inputs + rows[p]) * B + first), total)
+        store(total, slopes, u * B + first)
 
 
 @numba.njit(**FLAGS)
-def update(net, r0, r1, units, slopes, sgd):  # type: ignore[no-untyped-def]
-    """Gradient and SGD of every weight and bias of the rows r0..r1."""
-    B, vals, mom, cols = units.shape[1], net.vals, net.mom, net.cols
-    for r in range(r0, r1):
-        d = slopes[net.inputs + r]
-        p, end = net.ptr[r], net.ptr[r + 1]
-        while p + np.uint64(4) <= end:
-            x0, x1, x2, x3 = units[cols[p]], units[cols[p + 1]], units[cols[p + 2]], units[cols[p + 3]]
-            g0 = g1 = g2 = g3 = np.float32(0.0)
-            for b in range(B):
-                g0 += d[b] * x0[b]
-                g1 += d[b] * x1[b]
-                g2 += d[b] * x2[b]
-                g3 += d[b] * x3[b]
-            moved(vals, mom, p, g0, sgd)
-            moved(vals, mom, p + np.uint64(1), g1, sgd)
-            moved(vals, mom, p + np.uint64(2), g2, sgd)
-            moved(vals, mom, p + np.uint64(3), g3, sgd)
-            p += np.uint64(4)
-        while p < end:
-            x, g = units[cols[p]], np.float32(0.0)
-            for b in range(B):
-                g += d[b] * x[b]
-            moved(vals, mom, p, g, sgd)
-            p += np.uint64(1)
-        if net.has_bias[r]:
-            g = np.float32(0.0)
-            for b in range(B):
-                g += d[b]
-            moved(net.bias, net.bias_mom, np.uint64(r), g, sgd)
+def products(net, layer, units, slopes):  # type: ignore[no-untyped-def]
+    """g[p] = inner product of the units and slopes that weight p joins, for the rows of a layer."""
+    B, x, d = units.shape[1], units.ravel(), slopes.ravel()
+    net.g[net.ptr[net.first[layer]] : net.ptr[net.first[layer + 1]]] = 0
+    for first in range(0, B, 128):
+        if B >= 128:
+            _products(fill(128, ZERO), net, layer, x, d, B, first)
+        elif B == 64:
+            _products(fill(64, ZERO), net, layer, x, d, B, first)
+        elif B == 32:
+            _products(fill(32, ZERO), net, layer, x, d, B, first)
+        else:
+            _products(fill(16, ZERO), net, layer, x, d, B, first)
+
+
+@numba.njit(**FLAGS)
+def _products(zero, net, layer, units, slopes, B, first):  # type: ignore[no-untyped-def]
+    """As `products`, over as many samples from the first as `zero` has lanes."""
+    g, cols, sixteen = net.g, net.cols, fill(16, ZERO)
+    for r in range(net.first[layer], net.first[layer + 1]):
+        d = load(zero, slopes, (net.inputs + r) * B + first)
+        for p in range(net.ptr[r], net.ptr[r + 1]):
+            g[p] += sum_of(folded(d, load(zero, units, np.intp(cols[p]) * B + first), sixteen))
+
+
+@numba.njit(**FLAGS)
+def moved(w, m, g, sgd):  # type: ignore[no-untyped-def]
+    """torch.optim.SGD on weights w with momentum m and gradient g."""
+    for p in range(len(w)):
+        slope = g[p] + sgd.decay * w[p]
+        speed = sgd.momentum * m[p] + slope
+        m[p] = speed
+        w[p] -= sgd.rate * (slope + sgd.momentum * speed if sgd.nesterov else speed)
+
+
+@numba.njit(**FLAGS)
+def update(net, layer, units, slopes, sgd):  # type: ignore[no-untyped-def]
+    """Gradient and SGD of a layer's weights and biases."""
+    products(net, layer, units, slopes)
+    r0, r1 = net.first[layer], net.first[layer + 1]
+    p0, p1 = net.ptr[r0], net.ptr[r1]
+    moved(net.vals[p0:p1], net.mom[p0:p1], net.g[p0:p1], sgd)
+    if net.has_bias[r0]:
+        for r in range(r0, r1):
+            net.g[r - r0] = slopes[net.inputs + r].sum()
+        moved(net.bias[r0:r1], net.bias_mom[r0:r1], net.g[: r1 - r0], sgd)
 
 
 @numba.njit(**FLAGS)
@@ -183,28 +205,32 @@ def evaluate(rows, targets, entries, net, smoothing, units, slopes):  # type: ig
     for t in range(len(rows)):
         count = np.sum(rows[t] >= 0)
         spread(rows[t, :count], entries, units)
-        for layer in range(last + 1):
-            r0, r1 = net.first[layer], net.first[layer + 1]
-            forward(net.vals, net.cols, net.ptr, net.bias, net.inputs, r0, r1, units, layer < last)
+        through(net, units)
         more, correct = judged(units[net.inputs + net.first[last] :], targets[rows[t, :count]], smoothing)
         loss, right = loss + more, right + correct
     return loss, right
 
 
 @numba.njit(**FLAGS)
+def through(net, units):  # type: ignore[no-untyped-def]
+    """Outputs of all layers, once the inputs are in their units."""
+    for layer in range(len(net.first) - 1):
+        if layer > 0:
+            rectify(units[net.inputs + net.first[layer - 1] : net.inputs + net.first[layer]])
+        forward(net, layer, units)
+
+
+@numba.njit(**FLAGS)
 def descend(targets, net, sgd, units, slopes):  # type: ignore[no-untyped-def]
     """The step, once the inputs are in their units."""
-    first, inputs = net.first, net.inputs
-    last = len(first) - 2
-    for layer in range(last + 1):
-        forward(net.vals, net.cols, net.ptr, net.bias, inputs, first[layer], first[layer + 1], units, layer < last)
-    out = inputs + first[last]
+    through(net, units)
+    last = len(net.first) - 2
+    out = net.inputs + net.first[last]
     cross_entropy(units[out:], targets, sgd.smoothing, slopes[out:])
     for layer in range(last, -1, -1):
         if layer > 0:
-            u0, u1 = inputs + first[layer - 1], inputs + first[layer]
-            backward(net.vals, net.starts, net.places, net.rows, inputs, u0, u1, units, slopes)
-        update(net, first[layer], first[layer + 1], units, slopes, sgd)
+            backward(net, layer, units, slopes)
+        update(net, layer, units, slopes, sgd)
 
 
 @numba.njit(**FLAGS)

@@ -18,6 +18,7 @@ from typing import Any
 import numba.extending
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.datamodel import models
 
 intrinsic: Any = numba.extending.intrinsic  # what it decorates takes one argument less than is written
@@ -116,6 +117,20 @@ def folded(typing, a, b, total):  # type: ignore[no-untyped-def]
         return sums
 
     return total(a, a, total), code
+
+
+@intrinsic
+def sum_of(typing, vector):  # type: ignore[no-untyped-def]
+    """The sum of all lanes, in any order."""
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        kind = arguments[0].type
+        known = ir.FunctionType(ir.FloatType(), [ir.FloatType(), kind])
+        name = f"llvm.vector.reduce.fadd.v{vector.width}f32"
+        added = cgutils.get_or_insert_function(builder.module, known, name)
+        return builder.call(added, [ir.FloatType()(-0.0), arguments[0]], fastmath=("reassoc",))
+
+    return types.float32(vector), code
 
 
 @intrinsic

@@ -15,14 +15,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from nets.data import DataSet
 from nets.engine import Engine
 from nets.gates import Gate
 from nets.recipe import SGD, Recipe
-from nets.sparse.engine import CHUNK, SparseEngine, closed
+from nets.sparse.engine import CHUNK, SparseEngine, aligned, closed
 from nets.sparse.zeros import NonZeros, in_order, rows_of
 from sparsopt.state import Array, State
 
@@ -126,11 +125,6 @@ class SkippingEngine(SparseEngine):
         entries = np.arange(0, room, batch), np.empty(inputs, np.int64), np.empty(room, np.uint32), aligned(room)
         scratch = (aligned(size) for size in (units, units, turned, g, self.padded[0][1]))
         return Batch(*entries), Work(*scratch)
-
-
-def aligned(size: int) -> Array:
-    """Zeros that begin where a cache line does: a vector of sixteen then never lies in two."""
-    return torch.zeros(size).numpy()
 
 
 def _padded(units: int) -> int:
