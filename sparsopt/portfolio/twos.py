@@ -105,13 +105,16 @@ def leaving(t: Tableau) -> Exchange:
 def entering(t: Tableau) -> Exchange:
     """The best exchange in which two come that gain most together, and the two leave that are then cheapest."""
     S = np.flatnonzero(t.inside)
-    if not 1 <= S.size <= t.m - 2:
+    if not 1 <= S.size <= t.m - 2 or not np.any(t.d > t.floor):
         return NONE
     pair, gain = _best_pairs(t)
     if not gain.size:
         return NONE
     C = np.concatenate([np.broadcast_to(S, (gain.size, S.size)), pair], axis=1)
-    P = np.linalg.inv(t.H[C[:, :, None], C[:, None, :]])
+    try:
+        P = np.linalg.inv(t.H[C[:, :, None], C[:, None, :]])
+    except np.linalg.LinAlgError:  # columns that agree but for rounding
+        return NONE
     root = np.sqrt(P.diagonal(axis1=1, axis2=2))
     y = (P @ t.c[C][:, :, None])[:, :, 0] / root
     P /= root[:, :, None]
@@ -143,7 +146,7 @@ def _best_pairs(t: Tableau) -> tuple[Indices, Vector]:
     gain /= np.maximum(r, DEPENDENT, out=r)  # where nothing is left of j, nothing is left of its gradient either
     j, i = gain.argmax(axis=1), np.arange(F.size)
     both = u * u + gain[i, j]
-    both[(gain[i, j] <= 0) | ((j[j] == i) & (j < i))] = 0.0
+    both[(gain[i, j] <= 0) | (r[i, j] <= DEPENDENT) | ((j[j] == i) & (j < i))] = 0.0
     few = both.argpartition(-TRIED)[-TRIED:] if F.size > TRIED else i
     few = few[both[few] > 0]
     return np.stack([F[few], F[j[few]]], axis=1), both[few]
