@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,27 +42,23 @@ class Place:
 
 
 class Pool:
-    """Some columns C of a logistic problem, dense, and what can be done with them."""
+    """Some columns C of a logistic problem, and what can be done with them."""
 
     def __init__(self, problem: Any, C: Indices) -> None:
         self.problem, self.C, self.ridge = problem, C, float(problem.ridge)
-        self.A: Matrix = problem.design.take(C)
+        self.A: Any = problem.design.block(C)
         self.centred = bool(problem.design.centred)
         self.tolerance = 1e-9 * float(problem.value(problem.start(0).x))
         self.last: View | None = None
-
-    @cached_property
-    def squares(self) -> Matrix:
-        return self.A * self.A
 
     # ---- fitting ---------------------------------------------------------------------------------------------------
 
     def fit(self, S: Indices, w: Vector, limit: float = math.inf) -> Place:
         """Newton's method from w; given up where it will not come below `limit`."""
-        A = self.A[:, S]
-        place = self._at(S, w, A @ w)
+        A = self.A.part(S)
+        place = self._at(S, w, A.dot(w))
         for step in range(NEWTON):
-            gradient = A.T @ place.residual + self.ridge * place.w
+            gradient = A.tdot(place.residual) + self.ridge * place.w
             direction = _solve(self._hessian(A, place.bend), -gradient)
             decrease = -float(gradient @ direction)
             if not decrease > self.tolerance or (step > 1 and place.value - decrease > limit):
@@ -80,25 +75,22 @@ class Pool:
         loss, residual, bend = self.problem.expansion(product)
         return Place(S, w, loss + 0.5 * self.ridge * float(w @ w), residual, bend)
 
-    def _descend(self, place: Place, A: Matrix, direction: Vector, decrease: float) -> Place | None:
+    def _descend(self, place: Place, A: Any, direction: Vector, decrease: float) -> Place | None:
         for halvings in range(20):
             w = place.w + direction / 2**halvings
-            new = self._at(place.S, w, A @ w)
+            new = self._at(place.S, w, A.dot(w))
             if new.value <= place.value - 1e-4 * decrease / 2**halvings:
                 return new
         return None
 
-    def _cross(self, A: Matrix, B: Matrix, bend: Vector) -> Matrix:
+    def _cross(self, A: Any, B: Any, bend: Vector) -> Matrix:
         """A'(D - d d'/sum d)B."""
-        root = np.sqrt(bend)[:, None]
-        left = A * root
-        H = left.T @ (left if A is B else B * root)  # of one matrix with itself: at half the price
-        total = float(bend.sum())
+        H, total = A.cross(B, bend), float(bend.sum())
         if self.centred and total > 0:
-            H -= np.outer(A.T @ bend, (B.T @ bend) / total)
+            H -= np.outer(A.tdot(bend), B.tdot(bend) / total)
         return H
 
-    def _hessian(self, A: Matrix, bend: Vector) -> Matrix:
+    def _hessian(self, A: Any, bend: Vector) -> Matrix:
         H = self._cross(A, A, bend)
         H.flat[:: len(H) + 1] += self.ridge
         return H
@@ -112,7 +104,7 @@ class Pool:
         return self.last
 
     def gradient(self, place: Place) -> Vector:
-        g = self.A.T @ place.residual
+        g = self.A.tdot(place.residual)
         g[place.S] += self.ridge * place.w
         return g
 
@@ -174,11 +166,11 @@ class View:
     def __init__(self, pool: Pool, place: Place) -> None:
         self.place = place
         S, bend = place.S, place.bend
-        self.H = pool._cross(pool.A, pool.A[:, S], bend)
+        self.H = pool._cross(pool.A, pool.A.part(S), bend)
         self.H[S, np.arange(S.size)] += pool.ridge
-        h = bend @ pool.squares + pool.ridge
+        h = pool.A.squares(bend) + pool.ridge
         if pool.centred and bend.sum() > 0:
-            h -= (bend @ pool.A) ** 2 / bend.sum()
+            h -= pool.A.tdot(bend) ** 2 / bend.sum()
         self.inverse = inverse(self.H[S])
         self.gamma = np.diagonal(self.inverse).astype(np.float64)
         self.B = self.H @ self.inverse

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsopt.problems.blocks import DenseBlock, SparseBlock
 from sparsopt.problems.columns import DenseColumns, SparseColumns
 from sparsopt.problems.spectrum import extremes, outer_norm
 from sparsopt.state import Array
@@ -27,6 +28,7 @@ __all__ = ["Dense", "Design", "Sparse", "design"]
 
 CONSTANT = 1e-24  # a column whose variance is below this share of its second moment is constant up to rounding
 RANK = 1e-7  # sparse X: singular values below this share of the largest count as zero
+SPARSE = 10  # a block of columns with a smaller share of entries than one in so many stays sparse
 BLOCK = 1 << 21  # numbers a block of a blocked pass holds
 
 
@@ -150,6 +152,10 @@ class Design:
     def least_norm(self, target: Array, ridge: float) -> Array:
         """The x of least norm among the minimisers of |target - A x|_W^2 + ridge |x|^2, (p,) float64."""
         raise NotImplementedError
+
+    def block(self, indices: Array) -> Any:
+        """These columns for repeated use. Constant ones are zero when centred."""
+        return DenseBlock(self.take(indices))
 
     def touched(self, indices: Array) -> tuple[Array, Array] | None:
         """The rows in which one of these columns has an entry, and X there, (m, k) float64; None: all may have."""
@@ -298,9 +304,17 @@ class Sparse(Design):
 
     def take(self, indices: Array) -> Array:
         """Columns of A, (n, k) float64, dense: for a few of them. Constant ones are exactly zero when centred."""
-        block = self.X[:, indices].toarray(order="F").astype(np.float64, copy=False) - self.mean[indices]
+        block = self.X[:, indices].toarray(order="F").astype(np.float64, copy=False)
+        block -= self.mean[indices]
         block[:, self.variance[indices] == 0] = 0.0
         return block
+
+    def block(self, indices: Array) -> Any:
+        X = self.X[:, indices].astype(np.float64, copy=False)
+        if X.nnz * SPARSE > self.n * indices.size:
+            return DenseBlock(self.take(indices))
+        varies = self.variance[indices] > 0
+        return SparseBlock(X.multiply(varies).tocsc(), self.mean[indices] * varies)
 
     def part(self, indices: Array, x: Array) -> Array:
         x = x.astype(np.float64, copy=False)
