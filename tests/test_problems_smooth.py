@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -121,7 +122,7 @@ def test_other_slips_of_a_users_function():
         return kept  # the same array every time: has to be copied
 
     assert np.abs(sparsopt.solve(Smooth(good, shared, 4), 4).x - 5).max() < 1e-9
-    with pytest.raises(InvalidInput, match=r"is not a number: could not convert string"):
+    with pytest.raises(InvalidInput, match=r"is not a number: it is the text 'much'"):
         Smooth(lambda x: "much", lambda x: x, 4)
 
 
@@ -142,3 +143,137 @@ def test_torch_functions():
     np.testing.assert_array_equal(linear.hessian_product(np.zeros(3), np.ones(3)), np.zeros(3))
     with pytest.raises(NotFinite, match=r"gradient\(x\) of TorchFunction\(n=2\) is (nan|inf)"):
         TorchFunction(lambda x: x.norm().sqrt(), 2)
+
+
+# ---- functions that are wrong --------------------------------------------------------------------------------------
+
+TARGET = np.array([3.0, -2.0, 1.0, 0.5, 4.0])
+
+
+def bowl(x):
+    return float((x - TARGET) @ (x - TARGET)) / 2
+
+
+def slope(x):
+    return x - TARGET
+
+
+class After:
+    """A function that turns bad after some calls."""
+
+    def __init__(self, calls, good, bad):
+        self.calls, self.good, self.bad, self.done = calls, good, bad, 0
+
+    def __call__(self, x):
+        self.done += 1
+        return self.good(x) if self.done <= self.calls else self.bad(x)
+
+
+def own(*given):
+    raise LookupError("a user's own")
+
+
+def changed(x):
+    x *= 2
+    return bowl(x / 2)
+
+
+WRONG = {
+    "value is text": (lambda x: "3", slope, None, InvalidInput, "not a number: it is the text '3'"),
+    "value is complex": (lambda x: 1j, slope, None, InvalidInput, "value.* is not a number"),
+    "value is nan later": (After(6, bowl, lambda x: np.nan), slope, None, NotFinite, r"value\(x\) .* is nan at x"),
+    "value is -inf later": (After(6, bowl, lambda x: -np.inf), slope, None, NotFinite, "is -inf at x"),
+    "value is inf everywhere": (
+        lambda x: np.inf,
+        slope,
+        None,
+        NotFinite,
+        r"\(n=5\) on . coordinates is inf where",
+    ),
+    "value raises": (After(6, bowl, own), slope, None, LookupError, "a user's own"),
+    "value is no function": (3.0, slope, None, InvalidInput, "have to be functions"),
+    "gradient is nan later": (bowl, After(3, slope, lambda x: x * np.nan), None, NotFinite, "is nan in entry 0"),
+    "gradient is inf later": (bowl, After(3, slope, lambda x: x + np.inf), None, NotFinite, "is inf in entry 0"),
+    "gradient is short later": (
+        bowl,
+        After(3, slope, lambda x: x[1:]),
+        None,
+        InvalidInput,
+        r"has shape \(4,\); \(5,\)",
+    ),
+    "gradient is a column": (bowl, lambda x: slope(x)[:, None], None, InvalidInput, r"has shape \(5, 1\)"),
+    "gradient is a number": (bowl, lambda x: 1.0, None, InvalidInput, r"has shape \(\)"),
+    "gradient is nothing": (bowl, lambda x: None, None, InvalidInput, r"has shape \(\)"),
+    "gradient is ragged": (bowl, lambda x: [1.0, [2.0], 3, 4, 5], None, InvalidInput, "is no vector"),
+    "gradient is rounded": (bowl, lambda x: slope(x).astype(int), None, InvalidInput, "type int64; floats are needed"),
+    "gradient is complex": (bowl, lambda x: slope(x) + 0j, None, InvalidInput, "type complex128; floats are needed"),
+    "gradient is text": (bowl, lambda x: np.array(["a"] * 5), None, InvalidInput, "type <U1; floats are needed"),
+    "gradient raises": (bowl, After(3, slope, own), None, LookupError, "a user's own"),
+    "gradient has the wrong sign": (bowl, lambda x: -slope(x), None, NotFinite, "does not fit together"),
+    "product is nan": (bowl, slope, lambda x, v: v * np.nan, NotFinite, r"hessian_product\(x, v\) .* is nan"),
+    "product is short": (bowl, slope, lambda x, v: v[:3], InvalidInput, r"hessian_product.* has shape \(3,\)"),
+    "product is complex": (bowl, slope, lambda x, v: v * 1j, InvalidInput, "hessian_product.* type complex128"),
+    "product is zero": (bowl, slope, lambda x, v: 0.0 * v, NotFinite, "does not fit together"),
+    "product raises": (bowl, slope, own, LookupError, "a user's own"),
+    "linear": (lambda x: float(x.sum()), np.ones_like, None, NotFinite, "not bounded below"),
+    "concave": (lambda x: -bowl(x), lambda x: -slope(x), None, NotFinite, "not bounded below|is -inf"),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "omp", "htp"])
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_functions_are_errors_not_numbers(name, method):
+    value, gradient, product, error, sentence = WRONG[name]
+    for function in (value, gradient):
+        if isinstance(function, After):
+            function.done = 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            found = sparsopt.solve(Smooth(value, gradient, 5, product), 2, method)
+        except error as said:
+            assert re.search(sentence, str(said)), str(said)
+        else:  # a way that does not ask for what is wrong
+            assert name == "product is zero" and method == "htp" and math.isclose(found.value, 2.625)
+
+
+def test_functions_may_do_to_x_what_they_like():
+    expected = sparsopt.solve(Smooth(bowl, slope, 5), 2).x
+    np.testing.assert_allclose(sparsopt.solve(Smooth(changed, slope, 5), 2).x, expected)
+    np.testing.assert_allclose(sparsopt.solve(Smooth(bowl, lambda x: x.__isub__(TARGET), 5), 2).x, expected)
+    mine = Smooth(bowl, slope, 5, lambda x, v: v.__imul__(1.0))
+    np.testing.assert_allclose(sparsopt.solve(mine, 2, "htp").x, expected)
+    np.testing.assert_allclose(sparsopt.solve(Smooth(bowl, lambda x: slope(x).tolist(), 5), 2).x, expected)
+
+
+def test_tensors_and_single_precision_are_gradients():
+    torch = pytest.importorskip("torch")
+    expected = sparsopt.solve(Smooth(bowl, slope, 5), 2).x
+    for gradient in (
+        lambda x: torch.tensor(slope(x), requires_grad=True),
+        lambda x: torch.tensor(slope(x)).float(),
+        lambda x: slope(x).astype(np.float32),
+    ):
+        np.testing.assert_allclose(sparsopt.solve(Smooth(lambda x: torch.tensor(bowl(x)), gradient, 5), 2).x, expected)
+
+
+def test_wrong_torch_functions_are_errors():
+    torch = pytest.importorskip("torch")
+    hidden = "does not depend on x as Torch sees it"
+    for function, error, sentence in (
+        (lambda x: x, InvalidInput, r"returned a torch.float64 tensor of shape \(5,\); a real tensor with one element"),
+        (lambda x: 3.0, InvalidInput, "returned float; a real tensor"),
+        (lambda x: None, InvalidInput, "returned NoneType"),
+        (lambda x: (x + 0j).sum(), InvalidInput, "returned a torch.complex128 tensor"),
+        (lambda x: ((x.detach() - 1) ** 2).sum(), InvalidInput, hidden),
+        (lambda x: torch.tensor(1.0), InvalidInput, hidden),
+        (lambda x: x.sum() * math.nan, NotFinite, "is nan at x = 0"),
+        (lambda x: x.sum(), NotFinite, "not bounded below"),
+        (own, LookupError, "a user's own"),
+        (lambda x: x[7], IndexError, "out of bounds"),
+    ):
+        with pytest.raises(error, match=sentence):
+            sparsopt.solve(TorchFunction(function, 5), 2)
+    with pytest.raises(InvalidInput, match="dtype = 'float6'"):
+        TorchFunction(lambda x: x.sum(), 5, dtype="float6")
+    with pytest.raises(InvalidInput, match="smoothness = '1'"):
+        TorchFunction(lambda x: (x**2).sum(), 5, smoothness="1")  # type: ignore[arg-type]

@@ -115,6 +115,9 @@ class Restriction(Problem):
         super().__init__(len(indices), problem.dtype)
         self.problem, self.indices = problem, indices
 
+    def __repr__(self) -> str:
+        return f"{self.problem!r} on {self.p} coordinates"
+
     def embedded(self, x: Array) -> Array:
         """The point of f that x stands for."""
         full = np.zeros(self.problem.p, x.dtype)

@@ -21,10 +21,12 @@ from sparsopt.problems.base import Last, Problem, Restriction
 from sparsopt.problems.inputs import check_support
 from sparsopt.problems.newton import minimise
 from sparsopt.state import Array, Mask
+from sparsopt.support import is_tensor, to_numpy
 
 __all__ = ["Smooth", "TorchFunction"]
 
 STEP = 6e-6  # of differences of the gradient: the cube root of the rounding error
+SLOPE = 1e-2  # share of the gradient at 0 that a restricted minimiser may have left, whatever the rounding of f
 
 
 class Memory:
@@ -57,10 +59,12 @@ class Smooth(Problem):
             raise InvalidInput(f"n = {n!r}; the number of coordinates, a positive integer, is needed")
         super().__init__(int(n))
         self.functions = (value, gradient, hessian_product)
+        if not all(callable(given) or given is None for given in self.functions):
+            raise InvalidInput("value(x), gradient(x) and hessian_product(x, v) have to be functions")
         if smoothness is None:
             self.curvature_at = self._along_gradient
-        elif not 0 < smoothness < math.inf:
-            raise InvalidInput(f"smoothness = {smoothness}; give a finite number > 0, or None if there is none")
+        elif isinstance(smoothness, str) or not 0 < smoothness < math.inf:
+            raise InvalidInput(f"smoothness = {smoothness!r}; give a finite number > 0, or None if there is none")
         else:
             self.bound = float(smoothness)
             self.smoothness, self.curvature = self._smoothness, self._curvature
@@ -74,8 +78,12 @@ class Smooth(Problem):
         return Memory()
 
     def value(self, x: Array) -> float:
-        found = self.functions[0](x)
+        """f(x). The functions get copies: what they do to x is their own affair."""
+        with np.errstate(over="ignore"):
+            found = self.functions[0](x.copy())
         try:
+            if isinstance(found, str):
+                raise TypeError(f"it is the text {found!r}")
             number = float(found)
         except (TypeError, ValueError) as error:
             raise InvalidInput(f"value(x) of {self!r} is not a number: {error}") from error
@@ -90,7 +98,7 @@ class Smooth(Problem):
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         if self.functions[2] is not None:
-            return self._checked(self.functions[2](x, v), "hessian_product(x, v)", x)
+            return self._checked(self.functions[2](x.copy(), v.copy()), "hessian_product(x, v)", x)
         length = float(np.linalg.norm(v))
         if length == 0:
             return np.zeros(self.p)
@@ -98,13 +106,19 @@ class Smooth(Problem):
         return (self._gradient(x + t * v) - self._gradient(x - t * v)) / (2 * t)
 
     def _gradient(self, x: Array) -> Array:
-        return self._checked(self.functions[1](x), "gradient(x)", x)
+        return self._checked(self.functions[1](x.copy()), "gradient(x)", x)
 
     def _checked(self, found: Any, name: str, x: Array) -> Array:
         """What a function returned, as a new vector."""
-        vector = np.array(found, dtype=np.float64)
-        if vector.shape != (self.p,):
-            raise InvalidInput(f"{name} of {self!r} has shape {vector.shape}; ({self.p},) is needed")
+        try:
+            given = to_numpy(found.detach()) if is_tensor(found) else np.asarray(found)
+        except ValueError as error:
+            raise InvalidInput(f"{name} of {self!r} is no vector: {error}") from error
+        if given.shape != (self.p,):
+            raise InvalidInput(f"{name} of {self!r} has shape {given.shape}; ({self.p},) is needed")
+        if given.dtype.kind != "f":
+            raise InvalidInput(f"{name} of {self!r} has entries of type {given.dtype}; floats are needed")
+        vector = given.astype(np.float64)
         wrong = np.flatnonzero(~np.isfinite(vector))
         if wrong.size:
             raise NotFinite(
@@ -134,7 +148,14 @@ class Smooth(Problem):
             start = x[indices]
         free = np.full(indices.size, np.inf)
         found = part.embedded(minimise(part, start, -free, free))
-        return found, self.value(found)
+        value = self.value(found)
+        left, first = (float(np.abs(self.gradient(at)[indices]).max(initial=0.0)) for at in (found, 0 * found))
+        if left > SLOPE * first + 1e-8 * (1 + abs(self.value(0 * found))):
+            raise NotFinite(
+                f"no minimiser of {part!r} was found: f is not bounded below, or what value, gradient and "
+                "hessian_product say does not fit together; print(sparsopt.check_problem(problem)) compares them"
+            )
+        return found, value
 
 
 class TorchFunction(Smooth):
@@ -159,25 +180,43 @@ class TorchFunction(Smooth):
     ) -> None:
         import torch
 
+        kind = getattr(torch, dtype, None)
+        if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+            raise InvalidInput(f"dtype = {dtype!r}; the name of a floating-point type of Torch, such as 'float64'")
+
         def tensor(x: Array) -> Any:
-            return torch.tensor(x, dtype=getattr(torch, dtype), device=device)
+            return torch.tensor(x, dtype=kind, device=device)
+
+        def at(point: Any) -> Any:
+            found = f(point)
+            if not isinstance(found, torch.Tensor) or found.numel() != 1 or found.is_complex():
+                shape = tuple(found.shape) if isinstance(found, torch.Tensor) else None
+                shown = type(found).__name__ if shape is None else f"a {found.dtype} tensor of shape {shape}"
+                raise InvalidInput(f"f of {self!r} returned {shown}; a real tensor with one element is needed")
+            return found
+
+        def slope(point: Any, **more: Any) -> Any:
+            found = at(point)
+            if not found.requires_grad:
+                raise InvalidInput(
+                    f"f of {self!r} does not depend on x as Torch sees it; detach(), item() or NumPy inside f hide it"
+                )
+            return torch.autograd.grad(found, point, **more)[0]
 
         def gradient(x: Array) -> Array:
-            point = tensor(x).requires_grad_()
-            (slope,) = torch.autograd.grad(f(point), point)
-            return slope.double().cpu().numpy()
+            return slope(tensor(x).requires_grad_()).double().numpy(force=True)
 
         def product(x: Array, v: Array) -> Array:
-            point, along = tensor(x).requires_grad_(), tensor(v)
-            (slope,) = torch.autograd.grad(f(point), point, create_graph=True)
-            if not slope.requires_grad:  # f is linear
+            point = tensor(x).requires_grad_()
+            bending = slope(point, create_graph=True)
+            if not bending.requires_grad:  # f is linear
                 return np.zeros(len(x))
-            (bent,) = torch.autograd.grad(slope @ along, point, allow_unused=True)
-            return np.zeros(len(x)) if bent is None else bent.double().cpu().numpy()
+            (bent,) = torch.autograd.grad(bending @ tensor(v), point, allow_unused=True)
+            return np.zeros(len(x)) if bent is None else bent.double().numpy(force=True)
 
         def value(x: Array) -> float:
             with torch.no_grad():
-                return f(tensor(x)).item()
+                return at(tensor(x)).item()
 
         super().__init__(value, gradient, n, product, smoothness)
 
