@@ -167,6 +167,14 @@ class Weights:
         return {name: mask.float().mean().item() for name, mask in self.blocks(support)}
 
 
+def check_masks(tensors: Mapping[str, Tensor], masks: Mapping[str, Tensor], owner: str) -> None:
+    """Raises InvalidInput for a mask that belongs to none of the owner's tensors, or to one of another shape."""
+    for name, mask in masks.items():
+        if name not in tensors or tensors[name].shape != mask.shape:
+            known = f"a {tuple(tensors[name].shape)} tensor" if name in tensors else "no tensor of that name"
+            raise InvalidInput(f"mask {name!r} {tuple(mask.shape)} does not belong to {owner}: it has {known}")
+
+
 def _input_axis(module: Any) -> int:
     """The axis of a weight along which its inputs run: where N:M patterns live."""
     return 1 if isinstance(module, CONVOLUTIONS) else -1

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nets import export
+from nets.__main__ import main
 from nets.export import files
 from nets.export.packing import pack, pack_bits, unpack, unpack_bits
 from nets.export.semi_structured import layers_of_two_of_four
@@ -172,8 +173,6 @@ def test_a_program_that_says_something_else_is_not_written(tmp_path: Path) -> No
 
 
 def test_a_run_is_exported_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from nets.__main__ import main
-
     run = str(tmp_path / "run")
     assert main(["prune", "--method", "random", "--epochs", "0.1", "--out", run]) == 0
     assert main(["export", run]) == 0
@@ -191,6 +190,53 @@ def test_a_run_is_exported_from_the_command_line(tmp_path: Path, capsys: pytest.
         capsys.readouterr()
         assert main(["export", *wrong]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_damaged_run_is_one_sentence_and_the_same_command_mends_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, make = tmp_path / "run", ["prune", "--method", "random", "--epochs", "0.1", "--out", str(tmp_path / "run")]
+    assert main(make) == 0
+    good = {name: (run / name).read_bytes() for name in ("model.pt", "run.json")}
+    content = torch.load(run / "model.pt", weights_only=True)
+    name, mask = next(iter(content["masks"].items()))
+
+    def saved(**changes: Any) -> bytes:
+        torch.save({name: part for name, part in (content | changes).items() if part is not None}, run / "other")
+        return (run / "other").read_bytes()
+
+    for file, damaged, words in (
+        ("model.pt", good["model.pt"][:5000], "cut short"),
+        ("model.pt", b"", "cut short"),
+        ("model.pt", b"hello", "cut short"),
+        ("model.pt", saved(masks=None), "cut short"),
+        ("model.pt", saved(masks={name: mask[:-1]}), "does not belong to the network beside it"),
+        ("model.pt", saved(masks={"nothing": mask}), "no tensor of that name"),
+        ("run.json", good["run.json"][:50], "cut short"),
+    ):
+        (run / file).write_bytes(damaged)
+        capsys.readouterr()
+        assert main(["export", str(run)]) == 2
+        said = capsys.readouterr().err
+        assert words in said and file in said and "delete it and result.json" in said and said.count("\n") == 1
+        (run / file).unlink()
+        (run / "result.json").unlink()
+        assert main(make) == 0 and main(["export", str(run)]) == 0
+
+
+def test_masks_of_another_shape_are_refused_by_every_form(tmp_path: Path) -> None:
+    model, masks = pruned("perceptron")
+    wrong = {name: mask[:-1] for name, mask in masks.items()}
+    inputs = torch.zeros(2, 1, 6, 6)
+    for form in (
+        lambda: export.weights(model, wrong, tmp_path / "a"),
+        lambda: export.packed(model, wrong, tmp_path / "a"),
+        lambda: export.shrunk(model, wrong, inputs, tmp_path / "a"),
+        lambda: export.compared(model, wrong, inputs, tmp_path),
+    ):
+        with pytest.raises(InvalidInput, match="does not belong to Sequential: it has a"):
+            form()
+    assert not list(tmp_path.iterdir())
 
 
 # ---- forms that hardware runs faster -------------------------------------------------------------------------------
@@ -308,8 +354,6 @@ def test_three_columns_for_every_form(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_structured_run_is_shrunk_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from nets.__main__ import main
-
     run, model = str(tmp_path / "run"), ["--model", "lenet-5", "--data", "digits"]
     begin = ["prune", *model, "--method", "l1-filters", "--sparsity", "0.5", "--epochs", "0.1"]
     assert main([*begin, "--width", "0.5", "--out", run]) == 0

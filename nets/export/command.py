@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from torch import nn
 
+from nets.weights import check_masks
 from sparsopt.errors import CheckpointError, InvalidInput
 
 SUFFIX = {
@@ -104,11 +105,20 @@ def _finished(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, A
 
     if not folder.is_dir():
         raise CheckpointError(f"there is no folder {folder}; a run writes one: python -m nets prune --out {folder}")
+    read = "model.pt"
     try:
-        content = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
-        configuration = json.loads((folder / "run.json").read_bytes())
+        content = torch.load(folder / read, map_location="cpu", weights_only=True)
+        state, masks = content["model"], content["masks"]
+        check_masks(state, masks, "the network beside it")
+        read = "run.json"
+        configuration = json.loads((folder / read).read_bytes())
     except FileNotFoundError as error:
-        missing = Path(error.filename).name
         begun = "; the command that began it continues it" if (folder / "checkpoint.pt").exists() else ""
-        raise CheckpointError(f"{folder} holds no finished run: {missing} is missing{begun}") from error
-    return content["model"], content["masks"], configuration
+        raise CheckpointError(f"{folder} holds no finished run: {read} is missing{begun}") from error
+    except Exception as error:  # torch raises many kinds for a damaged archive
+        reason = str(error).splitlines()[0][:160] if isinstance(error, InvalidInput) else "damaged or cut short"
+        raise CheckpointError(
+            f"{folder / read} is not what a run writes ({reason}); delete it and result.json, and the command "
+            "that made the run writes both again"
+        ) from error
+    return state, masks, configuration

@@ -10,9 +10,12 @@ and is a dense tensor again once it is loaded.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
-from collections.abc import Callable, Mapping
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.export.packing import pack, pack_bits, unpack, unpack_bits
+from nets.weights import check_masks
 from sparsopt.errors import DataError, InvalidInput, MissingCapability
 
 __all__ = [
@@ -118,12 +122,8 @@ def load_packed(path: str | Path) -> dict[str, Tensor]:
 def _state(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict on the CPU, every entry its own memory: tied weights are written under each of their names."""
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    check_masks(state, masks, type(model).__name__)
     for name, mask in masks.items():
-        if name not in state or state[name].shape != mask.shape:
-            known = f"a {tuple(state[name].shape)} tensor" if name in state else "no tensor of that name"
-            raise InvalidInput(
-                f"mask {name!r} {tuple(mask.shape)} does not belong to {type(model).__name__}: it has {known}"
-            )
         if state[name][~mask.cpu()].any():
             raise InvalidInput(f"{name} has weights off its mask that are not zero: export the model of the outcome")
     return state
@@ -197,7 +197,22 @@ def onnx(model: nn.Module, inputs: Tensor, path: str | Path, tolerance: float = 
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise MissingCapability(f"ONNX needs {error.name}: pip install onnx onnxscript onnxruntime") from error
-    return _checked(model, inputs, Path(path), tolerance, write)
+    with _quietly():
+        return _checked(model, inputs, Path(path), tolerance, write)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """What the exporter says of itself (parts that it deprecates, packages that it does without) is for its authors."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def onnx_session(path: Path) -> Callable[[Tensor], Tensor]:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.structured.tracing import CONVOLUTIONS, NORMS, Traced, trace
+from nets.weights import check_masks
 from sparsopt.errors import DataError, InvalidInput
 
 __all__ = ["Shrunk", "fitted", "latency", "shrink"]
@@ -62,6 +63,7 @@ def shrink(model: nn.Module, masks: Mapping[str, Tensor], inputs: Tensor, repeat
     Raises InvalidInput for a module that cannot be traced, DataError if the outputs differ.
     """
     masked = copy.deepcopy(model).cpu().eval()
+    check_masks(dict(masked.named_parameters(remove_duplicate=False)), masks, type(model).__name__)
     with torch.no_grad():
         for name, mask in masks.items():
             masked.get_parameter(name).mul_(mask.cpu())
