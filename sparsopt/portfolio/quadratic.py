@@ -7,8 +7,8 @@ C. Swaps over all coordinates, to exact one-swap optimality. Where the members s
 D. A second start by orthogonal matching pursuit over all coordinates; the better one stays. Where the data still ask
    for more than noise does and the unrestricted minimiser is unique, that, pruned, is a third.
 E. Until nothing improves: oscillate (forward far past k, backward to k) and try pairs, on a screened Gram; swaps.
-F. Tabu search (Glover 1989): one or two members leave, the cheapest first, and the best come in, better or not; who
-   came may not leave at once, nor who left come back. Long where samples are few (n < 2 k log p), else short.
+F. Tabu search, as often as `effort` says, each from the best so far; long where samples are few (n < 2 k log p), and
+   from the second time on, else short.
 
 No single start survives the hard instances; each stage is there for one that the others miss. Where p is so large that
 k rows of its Hessian would be more than `WIDE` numbers, C to F see the `POOL` coordinates that ask most. Where it is at
@@ -25,17 +25,16 @@ from typing import Any
 
 import numpy as np
 
+from sparsopt.portfolio import tabu
 from sparsopt.portfolio.swept import BLOCK, Indices, Swept, inverse
-from sparsopt.portfolio.tableau import REBUILD, Matrix, Tableau, Vector
+from sparsopt.portfolio.tableau import Matrix, Tableau, Vector
 from sparsopt.portfolio.twos import exchanged
 
 FEW = 100  # problems up to this size are one tableau, all of it
 PLENTY = 12  # samples, times k log p, with which exchanges of two that find nothing end the search
 ALL = 250  # problems up to this size are one tableau, of the rows of S
 SMALL = 200  # up to this size no answer is taken for clear: decoys are clearly worth more than what fits exactly
-MOVES, WORK = 2000, 1.6e8  # of tabu search, times effort: at most so many; at most so many numbers that they touch
-SHORT = 30  # moves where samples are many
-STAY, AWAY = (1, 4), (3, 15)  # moves for which who came stays, and who left stays away
+SHORT = 30  # moves of tabu search where samples are many
 WIDE = 1 << 22
 POOL = 4096
 ORDER = 2.0  # times what noise asks for is more than noise
@@ -58,8 +57,6 @@ class Search:
         self.samples = float(getattr(problem, "samples", math.inf))
         self.rows: Any = Rows(problem, k)
         self.explained = False
-        few = self.samples < 2 * k * math.log(max(self.p, 2))  # then the other stages give out
-        self.moves = effort * (min(int(WORK / (self.p * (k + 10))), MOVES) if few or effort > 1 else SHORT)
 
     @cached_property
     def random(self) -> np.random.Generator:
@@ -265,27 +262,10 @@ class Search:
             for few in np.array_split(np.arange(many.size), -(-many.size * self.p // BLOCK)):
                 yield many[few], H[few]
 
-    def walked(self, t: Swept) -> Swept:
-        """Stage F: tabu search over all coordinates until the moves are spent; the best support on the way."""
-        best, now, step = t, t.copy(), 0
-        held, barred = np.zeros(self.p, dtype=np.intp), np.zeros(self.p, dtype=np.intp)  # until which step
-        while self.moves > 0:
-            self.moves, step = self.moves - 1, step + 1
-            for _ in range(min(int(self.random.integers(1, 3)), self.k)):
-                s = int(np.where(held[now.S] > step, np.inf, now.exits()).argmin())
-                barred[now.S[s]] = step + int(self.random.integers(*AWAY))
-                now.leave(s)
-            while now.size < self.k:
-                j = int(np.where(barred > step, 0.0, now.entries()).argmax())
-                if not now.d[j] > now.floor[j]:
-                    return self.everywhere(best.S)  # nothing that is allowed can come in
-                held[j] = step + int(self.random.integers(*STAY))
-                now.enter(j)
-            if now.sweeps > REBUILD:
-                now.to(now.S.copy())
-            if now.value < best.value - self.tolerance:
-                best = now.copy()
-        return t if best is t else self.everywhere(best.S)
+    def walked(self, t: Swept, moves: int) -> Swept:
+        """Stage F: the best that a tabu search over all coordinates passes."""
+        S = tabu.walked(self.problem, t, moves, self.random, self.tolerance)
+        return t if np.array_equal(S, np.sort(t.S)) else self.everywhere(S)
 
     def everywhere(self, S: Indices) -> Swept:
         """Stage C: swaps over all coordinates until none pays."""
@@ -317,13 +297,18 @@ class Search:
         if not self.explained and self.p <= min(self.samples, MANY):
             other = self.pruned()
             t = other if other.value < t.value - self.tolerance else t
-        while True:
-            before = t
-            t = self.further(t)
-            if self.moves and t.value >= before.value - self.tolerance:
-                t = self.walked(t)
-            if t.value >= before.value - self.tolerance:
-                return t
+        t = self.settled(t)
+        for number in range(self.effort):  # each goes on from the last, so that more is never worse
+            long = number > 0 or self.samples < 2 * self.k * math.log(self.p)  # few samples: other stages give out
+            other = self.walked(t, tabu.affordable(self.samples, self.p, self.k) if long else SHORT)
+            t = self.settled(other) if other.value < t.value - self.tolerance else t
+        return t
+
+    def settled(self, t: Swept) -> Swept:
+        """Stage E until it finds nothing."""
+        while (other := self.further(t)).value < t.value - self.tolerance:
+            t = other
+        return t
 
     def pooled(self, S: Indices) -> Indices:
         """The same for the coordinates that ask most at S."""
