@@ -10,14 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nets
+from nets.catalogue import METHODS
+from nets.engine import Engine
 from nets.explicit import ExplicitEngine, product
 from nets.gates import CompressionAware, Gate, Masked, StraightThrough
 from nets.recipe import SGD, Adam, Cosine, Recipe
 from nets.training import Network
+from nets.weights import ConvolutionsAndLinear
 from sparsopt import support as sp
 from sparsopt.errors import MissingCapability
+from sparsopt.method import run
 from tests.conftest import scaled
-from tests.networks import blobs, difference
+from tests.networks import blobs, difference, states
 from tests.test_sparse_engine import SIZE, perceptron
 
 HEAVY = Recipe(0.1, optimiser=SGD(0.9, weight_decay=1e-2), batch=20, label_smoothing=0.1)
@@ -49,6 +53,37 @@ def test_steps_are_those_of_the_dense_engine(
     for a, b in ((one.x, two.x), *((one.slots[name], two.slots[name]) for name in one.slots)):
         assert torch.allclose(a, b, atol=tolerance, rtol=2e-5)
     assert dense.test(one) == pytest.approx(explicit.test(one), rel=1e-5)
+
+
+def test_a_run_in_chunks_is_a_run() -> None:
+    """Bit for bit, wherever it was interrupted: weights that move as their gradients come remember nothing else."""
+
+    def world(chunk: int | None) -> Network:
+        return Network(perceptron(SIZE, 8, 3), blobs(), recipe=HEAVY, engine="explicit", chunk=chunk)
+
+    method = METHODS["rigl"](nets.Plan(world(None).layout, 20, 25, HEAVY))
+    expected = run(method, world(None), world(None).start(0))
+    result, seen = states(method, world(4))
+    assert difference(result.state, expected.state) == ""
+    for state in seen[:: max(1, len(seen) // 5)]:
+        assert difference(run(method, world(3), state).state, expected.state) == ""
+
+
+@pytest.mark.parametrize("recipe", [RECIPES[0], RECIPES[1], RECIPES[3]], ids=["momentum", "nesterov", "plain"])
+def test_a_weight_that_moves_at_once_moves_as_with_all_others(recipe: Recipe) -> None:
+    """The short way under masks and the one for any gate, with a layer that is not pruned and large enough products."""
+    data, model = blobs(300, 10), perceptron(SIZE, 200, 60, 3)
+    recipe = dataclasses.replace(recipe, batch=290)
+    world = Network(
+        model, data, recipe=recipe, engine="explicit", prunable=ConvolutionsAndLinear(exclude=("3.weight",))
+    )
+    state = world.start(0)
+    state = Masked().enter(state.but(support=sp.top(state.x.abs(), 900)))
+    one = world.train(state, recipe, Masked(), 5, 5)
+    two = Engine.train(world.engine, state, recipe, Masked(), world.batches_of(state, recipe), 5, 5)
+    assert set(one.slots) == set(two.slots) and not torch.equal(one.x, state.x)
+    for a, b in ((one.x, two.x), *((one.slots[name], two.slots[name]) for name in one.slots)):
+        assert torch.allclose(a, b, atol=2e-6, rtol=2e-5)
 
 
 def test_nothing_is_lost_in_half_precision() -> None:

@@ -80,6 +80,21 @@ def test_steps_are_those_of_the_dense_engine(
     assert not two.x[~two.support].any()
 
 
+@pytest.mark.parametrize("batch", [16, 40, 64, 100, 128, 129, 300])
+def test_samples_come_in_blocks(batch: int) -> None:
+    """Batches that fill a block, several, or leave lanes over, and what they say of test samples in another number."""
+    data, model = blobs(310, 131), perceptron(SIZE, 9, 5, blobs().classes)
+    recipe = dataclasses.replace(HEAVY, batch=batch)
+    dense, sparse = (Network(model, data, recipe=recipe, engine=name) for name in ("dense", "sparse"))
+    state = dense.start(0)
+    state = Masked().enter(state.but(support=sp.uniform((1,), state.x) < 0.4))
+    one, two = (world.train(state, recipe, Masked(), 5, 5) for world in (dense, sparse))
+    assert torch.allclose(one.x, two.x, atol=2e-6) and torch.allclose(one.slots["rest"], two.slots["rest"], atol=2e-6)
+    assert not torch.equal(one.x, state.x) and two.x[~two.support].count_nonzero() == 0
+    judged = Network(model, data, recipe=recipe, engine="auto:skipping:1").test(two)
+    assert judged == pytest.approx(dense.test(two), rel=1e-5)
+
+
 def test_a_layer_that_is_not_pruned_trains_densely() -> None:
     model = perceptron(SIZE, 9, blobs().classes)
     dense, sparse = worlds(model, HEAVY, prunable=ConvolutionsAndLinear(exclude=("3.weight",)))
