@@ -113,6 +113,16 @@ def test_columns_that_are_almost_copies_are_not_taken_for_copies(seed, apart):
     assert result.status is Status.NO_BOUND or result.proof.assumes == ""
 
 
+def test_a_ridge_far_below_rounding_is_a_ridge():
+    """H is singular for every solver of equations, and f strongly convex all the same."""
+    rng = np.random.default_rng(0)
+    X = 1e8 * rng.standard_normal((12, 5))
+    X[:, 4] = X[:, 0]
+    problem = LeastSquares(X, rng.standard_normal(12), ridge=1e-8)
+    result = solve(problem, 3, BranchAndBound(seconds=3600.0))
+    assert result.lower_bound <= enumerate_supports(problem, 3)[1] + 1e-14
+
+
 def test_columns_that_do_not_matter_leave_nothing_to_search():
     for X in (np.zeros((6, 3)), np.full((6, 3), 0.1)):
         result = solve(LeastSquares(X, np.arange(6.0), intercept=True), 2, BranchAndBound())

@@ -18,6 +18,7 @@ from sparsopt.state import Array
 __all__ = ["Quadratic"]
 
 EPS = float(np.finfo(float).eps)
+SINGULAR = 1e12  # a condition number beyond which a solution of equations says nothing
 SAFETY = 10.0  # on the first-order error of the pair scan
 
 
@@ -38,6 +39,8 @@ class Quadratic:
         self.margin = self._margin()
 
     def _margin(self) -> float:
+        if self.h.sum() > SINGULAR * self.convexity:
+            return np.inf
         spread = 0.505 * float(self.c @ np.linalg.solve(self.H, self.c)) + self.constant_error
         length = np.sqrt(2 * spread / self.convexity)  # of any restricted minimiser
         most = np.sqrt(np.sort(self.h)[-self.k :].sum()) * length + np.sqrt(2 * spread)

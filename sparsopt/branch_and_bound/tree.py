@@ -45,7 +45,10 @@ def undecided(relaxation: Relaxation, bound: Bound, inside: Flags, free: Flags) 
     places = relaxation.k - int(np.count_nonzero(inside))
     level = float(np.sort(bound.t[free])[-min(places, np.count_nonzero(free))]) if places > 0 else 1.0
     z = np.sqrt(relaxation.curvature * bound.u**2 / max(level, 1e-300))
-    distance = np.where(free, np.abs(np.minimum(z, 1.0) - 0.5), np.inf)
+    known = free & np.isfinite(z)
+    if not known.any():  # the relaxation has broken down
+        return int(np.argmax(free))
+    distance = np.where(known, np.abs(np.minimum(z, 1.0) - 0.5), np.inf)
     nearest = distance <= distance.min() * (1 + 1e-9)
     return int(np.argmax(np.where(nearest, bound.t, -1.0)))
 
