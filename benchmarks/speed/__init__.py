@@ -1,6 +1,6 @@
 """Where the time goes: training steps, whole runs and several runs at once, as ratios measured in one sitting.
 
-    python -m benchmarks speed                     # LeNet-300-100 on the CPU, some five minutes
+    python -m benchmarks speed                     # LeNet-300-100 on the CPU, three minutes
     python -m benchmarks speed --quick             # the same on a fiftieth of the data: does it run?
     python -m benchmarks speed --all-levels        # no level of the loop by sample is inferred
     python -m benchmarks speed --convolutions      # instead: sparse convolutions on the CPU, a minute and a half
@@ -10,6 +10,10 @@
 Every table is one process and one thread, unless it says otherwise, so its seconds are those of the processor: what
 else the machine does counts less. The comparison of whole runs is iterative magnitude pruning, 16 levels of 20 %,
 2 epochs each; what it is compared with is in `peers.py`.
+
+On MNIST and one core of an AMD EPYC with AVX-512, one seed: the loop by sample takes 117 s, the resident one 32 s,
+`explicit`, without a compiler, 15.9 s (7.4 times as fast as by sample), `auto` 7.7 s (15.3 times; 36 times in the
+levels at 10 % density and below). Eight seeds on two such cores go 1.90 times as fast as on one.
 """
 
 from __future__ import annotations

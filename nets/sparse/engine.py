@@ -1,6 +1,6 @@
 """Training that costs what the kept weights cost: engines for fixed masks, on the CPU.
 
-That of perceptrons is here: below a density of about a half it is faster than the dense one, at 5 % by about six times.
+That of perceptrons is here: below a density of three quarters it is faster than the dense one, at 5 % about ten times.
 Networks with convolutions have theirs in `convolutional.py`. Both compute the same steps with sums in another order:
 equal up to rounding over the first steps, and no more than that, so they are never chosen silently.
 
