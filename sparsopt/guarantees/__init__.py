@@ -9,7 +9,7 @@ recalled; what is recalled is reported, never a gate). It checks a run against a
 >>> FullyCorrectiveRate().check(observed, np.array([3.0, 1.0, 0.0])).holds
 True
 >>> [row.violations for row in verify(instances=5)]
-[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 
 `report(problem, result)` says for one's own result what was promised, what was achieved, and the slack;
 `python -m sparsopt verify` looks for violations on random instances.
@@ -21,7 +21,7 @@ from sparsopt.guarantees.forward import FrankWolfeRate, FullyCorrectiveL1, Fully
 from sparsopt.guarantees.reports import Report, report
 from sparsopt.guarantees.sampling import RandomisedIdentity
 from sparsopt.guarantees.swaps import ReplacementRate, ReplacementRecovery
-from sparsopt.guarantees.thresholding import HardThresholding, ThresholdingDescent, ThresholdingRate
+from sparsopt.guarantees.thresholding import HardThresholding, PursuitDescent, ThresholdingDescent, ThresholdingRate
 from sparsopt.guarantees.verification import THEOREMS, Row, verify
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "HardThresholding",
     "Observed",
     "Proof",
+    "PursuitDescent",
     "RandomisedIdentity",
     "ReplacementRate",
     "ReplacementRecovery",

@@ -16,14 +16,14 @@ import numpy as np
 
 from sparsopt import catalogue
 from sparsopt import support as sp
-from sparsopt.fits import GradientSteps, InverseSmoothness, Restrict
+from sparsopt.fits import Exact, GradientSteps, InverseSmoothness, Restrict
 from sparsopt.guarantees import draws
 from sparsopt.guarantees.base import ROUNDING, Observed, Proof, Theorem, Verdict, observe
 from sparsopt.moves import Everything, Keep, Magnitude, Removal
 from sparsopt.state import Array
 from sparsopt.units import PerCurvature, View
 
-__all__ = ["HardThresholding", "ThresholdingDescent", "ThresholdingRate"]
+__all__ = ["HardThresholding", "PursuitDescent", "ThresholdingDescent", "ThresholdingRate"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ class _Iterated(Theorem):
     They hold as they are in u_j = x_j sqrt(h_j), where methods by name take their steps and compare weights.
     """
 
+    closing: ClassVar[type] = Restrict  # the fit after hard thresholding
+
     def about(self, method: Any) -> bool:
         stages = getattr(method, "stages", ())
         phases = stages[0].phases if len(stages) == 1 else ()
@@ -89,7 +91,7 @@ class _Iterated(Theorem):
             and isinstance(phases[1].move, Keep)
             and isinstance(phases[1].move.k, int)
             and phases[1].move.by == (Removal() if _scaled(phases[0].fit) else Magnitude())
-            and isinstance(phases[1].fit, Restrict)
+            and isinstance(phases[1].fit, self.closing)
         )
 
     def units(self, observed: Observed) -> tuple[Any, Array]:
@@ -102,6 +104,12 @@ class _Iterated(Theorem):
     def step(self, observed: Observed) -> float:
         rule = _rule(observed.method.stages[0].phases[0].fit)
         return rule.factor / self.units(observed)[0].smoothness() if isinstance(rule, InverseSmoothness) else rule
+
+    def _excess(self, observed: Observed) -> tuple[float, Array]:
+        """L - l, and the units."""
+        f, root = self.units(observed)
+        size = min(2 * self.size(observed), observed.problem.layout.n)
+        return 1 / self.step(observed) - float(f.smoothness(size)), root
 
     def size(self, observed: Observed) -> int:
         return int(observed.method.stages[0].phases[1].move.k)  # type: ignore[union-attr]
@@ -148,12 +156,6 @@ class ThresholdingDescent(_Iterated):
             steps.append((high - low, moved, ROUNDING * observed.scale))
         return self.closest(steps)
 
-    def _excess(self, observed: Observed) -> tuple[float, Array]:
-        """L - l, and the units."""
-        f, root = self.units(observed)
-        size = min(2 * self.size(observed), observed.problem.layout.n)
-        return 1 / self.step(observed) - float(f.smoothness(size)), root
-
     def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
         """All rounds together: (L - l)/2 sum of |dx|^2 <= f_0 - f."""
         excess, root = self._excess(observed)
@@ -162,6 +164,56 @@ class ThresholdingDescent(_Iterated):
         moved = sum(sp.square_norm(root * (after.x - before.x)) for before, after in pairwise(observed.states))
         fall = observed.values[0] - observed.values[-1]
         return self.verdict(fall, excess / 2 * moved * self.claim, ROUNDING * observed.scale * len(observed.states))
+
+
+@dataclass(frozen=True)
+class PursuitDescent(_Iterated):
+    """Step 1/L with L > l, l the smoothness along 2k coordinates: a round of HTP that goes from x to the minimiser on
+    the support of y = H_k(x - g/L) has |y - x|^2 <= 2 (f - f+) / (L - l).
+
+    So f falls until a round changes nothing, and supports, being finitely many, do not cycle. Proof. f(y) <= f - ((L -
+    l)/2) |y - x|^2 as for iterative hard thresholding, and f+ <= f(y), as y is among what x+ is the best of.
+    """
+
+    closing: ClassVar[type] = Exact
+    name: ClassVar[str] = "T6b"
+    statement: ClassVar[str] = "hard thresholding pursuit, step 1/L: f falls by (L - l)/2 |H_k(x - g/L) - x|^2 a round"
+    source: ClassVar[str] = "Foucart (2011) for least squares; derived here"
+
+    def instance(self, seed: int) -> Verdict | None:
+        random = np.random.default_rng([26, seed])
+        f = draws.problem(random, most=1e3)
+        rule, k = InverseSmoothness(float(random.uniform(0.1, 0.99))), int(random.integers(1, 6))
+        plain = catalogue.htp(k, rule, rounds=20)
+        scaled = catalogue.htp(k, PerCurvature(rule), rounds=20, by=Removal())
+        return self.check(observe(f, (plain, scaled)[int(random.integers(2))]))
+
+    def check(self, observed: Observed) -> Verdict | None:
+        """Every round of the run."""
+        return self.closest(self._rounds(observed))
+
+    def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
+        """All rounds together, as for iterative hard thresholding."""
+        rounds = self._rounds(observed)
+        if not rounds:
+            return None
+        fall, moved, rounding = (sum(column) for column in zip(*rounds, strict=True))
+        return self.verdict(fall, moved, rounding)
+
+    def remark(self, observed: Observed) -> str:
+        return "its step is longer than 1/l, l the smoothness along 2k coordinates, so f may rise and supports cycle"
+
+    def _rounds(self, observed: Observed) -> list[tuple[float, float, float]]:
+        """(fall of f, what is promised of it, rounding) of each."""
+        excess, root = self._excess(observed)
+        if excess <= 0:
+            return []
+        step, found = self.step(observed) / root**2, []
+        for (before, high), (after, low) in pairwise(zip(observed.states, observed.values, strict=True)):
+            y = np.where(after.support, before.x - step * observed.problem.gradient(before.x), 0.0)
+            moved = excess / 2 * sp.square_norm(root * (y - before.x)) * self.claim
+            found.append((high - low, moved, ROUNDING * observed.scale))
+        return found
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sparsopt.guarantees.certified import CertifiedGap
 from sparsopt.guarantees.forward import FrankWolfeRate, FullyCorrectiveL1, FullyCorrectiveRate
 from sparsopt.guarantees.sampling import RandomisedIdentity
 from sparsopt.guarantees.swaps import ReplacementRate, ReplacementRecovery
-from sparsopt.guarantees.thresholding import HardThresholding, ThresholdingDescent, ThresholdingRate
+from sparsopt.guarantees.thresholding import HardThresholding, PursuitDescent, ThresholdingDescent, ThresholdingRate
 
 __all__ = ["THEOREMS", "Row", "table", "verify"]
 
@@ -27,6 +27,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ReplacementRate(),
     ReplacementRecovery(),
     ThresholdingDescent(),
+    PursuitDescent(),
     HardThresholding(),
     ThresholdingRate(),
     CertifiedGap(),
