@@ -13,14 +13,20 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sparsopt.errors import InvalidInput
 from sparsopt.portfolio import general
 from sparsopt.result import Result, Status, Trace
 
 __all__ = ["Auto"]
+
+Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -29,9 +35,12 @@ class Auto:
 
     effort  0: a good local optimum quickly; 1: further starts, oscillation, exchanges of two, and a walk on from there
             (tabu search; logistic: iterated local search); more: the more of that walk, the longer
+    watch   called with every support that a stage on a quadratic ends at, as positions: for clocks (what was reached
+            when?) and pictures; it changes nothing
     """
 
     effort: int = 1
+    watch: Callable[[Indices], None] | None = field(default=None, repr=False, compare=False)
     structured = True  # knows the structure of a problem
 
     def __post_init__(self) -> None:
@@ -56,7 +65,9 @@ class Auto:
 
     def _search(self, kind: str, problem: Any, k: int, seed: int) -> Result:
         problem = problem.open()
-        found = importlib.import_module(f"sparsopt.portfolio.{kind}").Search(problem, k, seed, self.effort).run()
+        search = importlib.import_module(f"sparsopt.portfolio.{kind}").Search
+        watched = {"watch": self.watch} if kind == "quadratic" else {}
+        found = search(problem, k, seed, self.effort, **watched).run()
         state = problem.start(seed)
         support = state.support.copy()
         support[found] = True

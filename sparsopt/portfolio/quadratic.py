@@ -19,7 +19,7 @@ found anything either; what they find is where C begins.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -42,11 +42,14 @@ MANY = 3000  # coordinates up to which the whole Hessian is inverted, where the 
 PAIRS = 8  # pairs that are tried
 
 
+Watch = Callable[[Indices], None]
+
+
 class Search:
     """The state of one search: the incumbent support and what is known at it."""
 
-    def __init__(self, problem: Any, k: int, seed: int, effort: int) -> None:
-        self.problem, self.k, self.effort = problem, k, effort
+    def __init__(self, problem: Any, k: int, seed: int, effort: int, watch: Watch | None = None) -> None:
+        self.problem, self.k, self.effort, self.watch = problem, k, effort, watch
         self.p = problem.layout.n
         self.h: Vector = np.asarray(problem.curvature(), dtype=float)
         self.zero: Vector = problem.start(0).x
@@ -63,6 +66,11 @@ class Search:
         return np.random.default_rng([self.seed, 1])
 
     # ---- pieces ----------------------------------------------------------------------------------------------------
+
+    def reached(self, S: Indices) -> None:
+        """Tells who watches."""
+        if self.watch is not None:
+            self.watch(S)
 
     def usable(self, score: Vector) -> Vector:
         return np.divide(score, 2 * self.h, out=np.zeros(self.p), where=self.h > 0)
@@ -99,6 +107,7 @@ class Search:
         for _ in range(20):
             t.polish(self.tolerance)
             S = C[t.S]
+            self.reached(S)
             if size == self.p:
                 break
             asks = self.asks(S, t.weights)
@@ -124,6 +133,7 @@ class Search:
         t.forward(self.k)
         t.polish(self.tolerance)
         S = np.flatnonzero(t.inside)
+        self.reached(S)
         if self.effort == 0 or exchanged(t, self.tolerance):
             return S, self.effort == 0
         self.explained = self.noise(float(t.entries().sum()), t.value)
@@ -136,6 +146,7 @@ class Search:
         if t.value < own.value - self.tolerance:
             own.to(np.isin(np.arange(self.p), t.S))
         exchanged(own, self.tolerance)
+        self.reached(np.flatnonzero(own.inside))
         return np.flatnonzero(own.inside)
 
     def noise(self, gains: float, value: float) -> bool:
@@ -271,6 +282,7 @@ class Search:
         """Stage C: swaps over all coordinates until none pays."""
         t = self.everything(S)
         t.polish(self.tolerance)
+        self.reached(t.S)
         return t
 
     # ---- the whole -------------------------------------------------------------------------------------------------
