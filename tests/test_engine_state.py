@@ -63,6 +63,21 @@ def test_dropout_is_a_function_of_seed_and_cost_and_the_callers_generator_stays(
     assert same_batch and difference(later.but(cost=1), run(static(1), other, other.start(0)).state) == "x"
 
 
+def test_fresh_weights_are_a_function_of_the_seed_and_the_module_shares_nothing() -> None:
+    """Whatever the caller's generator holds, and whatever becomes of the module's own tensors."""
+    model = module("residual")
+    world = Network(model, blobs(), recipe=MOMENTUM)
+    first, start = world.fresh(1), world.start(0)
+    torch.manual_seed(5)
+    assert torch.equal(world.fresh(1).x, first.x) and not torch.equal(world.fresh(2).x, first.x)
+    assert not torch.equal(first.x, start.x) and first.seed == 1
+    before = {name: array.clone() for name, array in start.slots.items()}
+    for tensor in (*model.buffers(), *model.parameters()):
+        tensor.detach().add_(1)
+    assert before.keys() == {"rest", *(f"buffer.{name}" for name, _ in model.named_buffers())}
+    assert all(torch.equal(start.slots[name], array) for name, array in before.items())
+
+
 def test_evaluation_leaves_state_and_generator_alone() -> None:
     class AlwaysRandom(nn.Module):
         def __init__(self) -> None:

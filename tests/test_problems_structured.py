@@ -15,7 +15,7 @@ from sparsopt.errors import InvalidInput, MissingCapability, NotFinite
 from sparsopt.fits import Exact
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything
-from sparsopt.problems import LeastSquares, grouped, per_group, preselected
+from sparsopt.problems import LeastSquares, Quadratic, grouped, per_group, preselected
 from sparsopt.state import Layout
 from sparsopt.structures import Always, PerGroup, Rows, allows, units
 from sparsopt.support import Elements, Groups, extended
@@ -100,6 +100,14 @@ def test_rows_are_groups(width, seed, k):
     mine, other = Rows(width)(score, k, layout, within), Groups(labels)(score, k, layout, within)
     np.testing.assert_array_equal(mine, other)
     assert Rows(width).size(mine) == Groups(labels).size(mine) and Rows(width).most(k) == Groups(labels).most(k)
+
+
+@pytest.mark.parametrize("method", ["omp", "fully-corrective", "backward-elimination", "replacement"])
+def test_gains_of_a_group_are_added(method):
+    """Gains 3 and 3 against 5 and 0: the first group is worth 6, though the norm of its gains is the smaller."""
+    c = np.sqrt([6.0, 6.0, 10.0, 0.0])
+    result = sparsopt.solve(grouped(Quadratic(np.eye(4), c), (0, 0, 1, 1)), 1, method)
+    assert result.support.tolist() == [True, True, False, False] and math.isclose(result.value, -6.0)
 
 
 def test_sizes_and_units():
