@@ -176,6 +176,8 @@ def plain(problem: Any, t: Swept) -> bool:
 def search(t: Revised, moves: int, random: np.random.Generator, tolerance: float) -> Indices:
     """The best support that so many moves pass."""
     size, best, value = t.k, np.sort(t.S), t.value
+    if not size:
+        return best
     numbers = random.integers(1, min(size, 2) + 1, moves).tolist()
     stays, aways = random.integers(*STAY, (moves, 2)).tolist(), random.integers(*AWAY, (moves, 2)).tolist()
     held: dict[int, int] = {}  # until which move
