@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -100,7 +101,8 @@ def test_our_own_models_are_pruned_as_a_whole(name: str) -> None:
 
 
 def test_a_run_says_what_it_leaves_dense_unless_it_was_asked_to() -> None:
-    model, data, how = module("recurrent"), blobs(), {"method": "random", "sparsity": 0.5, "epochs": 0.3}
+    model: Any = module("recurrent")
+    data, how = blobs(), {"method": "random", "sparsity": 0.5, "epochs": 0.3}
     with pytest.warns(UserWarning, match=r"lstm\.weight_ih_l0, lstm\.weight_hh_l0 hold 9\d% of the weights"):
         assert nets.prune(model, data, **how).prunable == model.head.weight.numel()
     nets.prune(model, data, **how, prunable=ConvolutionsAndLinear())  # a warning is an error here

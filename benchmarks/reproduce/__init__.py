@@ -78,13 +78,14 @@ def run(target: Target, config: Reproduce) -> int:
     """Compute what is missing, write the result, print it."""
     import nets
 
-    nets.data.load(target.data)  # refuse before anything runs
     where, store, jobs = config.where, config.where.store, config.where.resolved_jobs()
     members = target.cells(range(target.seeds), where.device)
-    if where.print_commands:
-        print("\n".join(commands([cell for _, cell in members], store)))
-        return 0
     todo = [cell for _, cell in members if store.find(cell) is None]
+    if todo:
+        nets.data.load(target.data)  # refuse before anything runs
+    if where.print_commands:
+        print("\n".join(commands(todo, store)))
+        return 0
     if todo:
         report.announce(target, len(members), len(todo), jobs, estimate.seconds(todo, jobs))
     failures = execute([cell for _, cell in members], store, jobs, target.name, where.scheduler)
