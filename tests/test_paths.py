@@ -21,6 +21,7 @@ from sparsopt.paths import BACKWARD, CONTINUED, FORWARD, GROWN, path
 from sparsopt.problems import LeastSquares, Logistic, Quadratic
 from sparsopt.solvers import solve
 from tests.conftest import scaled
+from tests.worked import losses, truth
 
 TRUE = [1, 4, 9]
 
@@ -38,6 +39,25 @@ def problems(seed):
 
 
 # ---- paths ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", losses(0))
+def test_every_loss_has_paths_that_never_rise_and_criteria(name):
+    """`auto` over all k, the truth at the first of them; and fit terms that fall with f."""
+    problem = losses(1)[name]
+    found = path(problem, range(8))
+    assert found.ks == tuple(range(8)) and (np.diff(found.values) <= 1e-12 * abs(found.values[0])).all()
+    assert found[1].value == pytest.approx(truth(problem, 1), rel=1e-8)
+    smooth = [fit_term(problem, result.x) for result in found]
+    losses_alone = [result.value - problem.ridge / 2 * float(result.x @ result.x) for result in found]
+    np.testing.assert_array_equal(np.argsort(smooth, kind="stable"), np.argsort(losses_alone, kind="stable"))
+    for criterion, measure in CRITERIA.items():
+        sizes = [np.count_nonzero(result.x.reshape(7, -1).any(axis=1)) for result in found]
+        by_hand = [
+            fit + measure.penalty(size, 50, 7, np.count_nonzero(result.x))
+            for fit, size, result in zip(smooth, sizes, found, strict=True)
+        ]
+        np.testing.assert_allclose(found.scores(criterion), by_hand, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", (*FORWARD, *BACKWARD))

@@ -207,6 +207,11 @@ class MultiOutput(Problem):
         return f"MultiOutput(n={n}, p={p}, outputs={len(self.parts)}, ridge={self.ridge:g})"
 
     @property
+    def samples(self) -> int:
+        """The number of rows."""
+        return self.parts[0].samples
+
+    @property
     def unknown_scale(self) -> int:
         """How many outputs share the one variance that is not known."""
         return len(self.parts)
