@@ -2,7 +2,7 @@
 
     pip install 'sparsopt[benchopt]'
     benchopt run benchmarks/benchopt -d simulated -o "*[k=10]" -r 3
-    benchopt test benchmarks/benchopt
+    benchopt test benchmarks/benchopt -- --skip-install     # the tests of installation create conda environments
 
 The value is |y - X w|^2 / (2 n) + ridge/2 |w|^2, or the mean logistic loss of labels -1 and 1 + ridge/2 |w|^2, without
 intercept, at the k largest coefficients of what a solver returns: what has too many non-zeros is cut, not refused.
