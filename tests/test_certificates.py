@@ -24,10 +24,22 @@ sizes = st.tuples(st.integers(1, 7), st.integers(0, 4))
 
 
 def make(seed, p, kind):
-    """A problem with n >= p or with p > n, well or badly conditioned, with a clear or a vague optimum."""
+    """A problem with n >= p or with p > n, well or badly conditioned, with a clear or a vague optimum.
+
+    With ties, copies and near copies of a column, and constant ones.
+    """
     draws = np.random.default_rng((seed, p))
     n = int(draws.integers(2, 4 * p + 8))
     X = draws.standard_normal((n, p)) + draws.exponential() * draws.standard_normal((n, 1))
+    match int(draws.integers(6)):
+        case 0:
+            X = draws.integers(-1, 2, (n, p)).astype(float)  # ties
+        case 1:
+            X[:, -1] = draws.choice([1.0, -2.0, 0.1]) * X[:, 0]
+        case 2:
+            X[:, 0] = draws.choice([0.0, 0.1, 1.0])
+        case 3:
+            X[:, -1] = X[:, 0] + 10.0 ** draws.uniform(-12, -4) * draws.standard_normal(n)
     noise = 10.0 ** draws.uniform(-6, 1)
     y = X[:, : 1 + p // 3].sum(axis=1) + noise * draws.standard_normal(n)
     labels = (y > np.median(y)).astype(float)
