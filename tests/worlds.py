@@ -55,7 +55,7 @@ class FullBatch:
     def to(self, device: Any) -> FullBatch:
         return self
 
-    def evaluation(self, images: Any, labels: Any, dtype: Any = None) -> list[Any]:
+    def evaluation(self, images: Any, labels: Any, chunk: int = 0, dtype: Any = None) -> list[Any]:
         return [(images, labels)]
 
     def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
