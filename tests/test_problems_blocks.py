@@ -31,6 +31,7 @@ def test_sparse_and_dense_agree_with_the_definition(seed: int, density: float, c
     w, r = rng.standard_normal(6), rng.standard_normal(40)
     mean = X[:, C].mean(axis=0) if centred else np.zeros(6)
     varies = X[:, C].std(axis=0) > 0 if centred else np.ones(6)
+    block: Any
     for block in (DenseBlock(A), SparseBlock(sparse.csc_matrix(X[:, C] * varies), mean * varies)):
         assert np.allclose(block.dot(w), A @ w, atol=1e-12)
         assert np.allclose(block.tdot(r), A.T @ r, atol=1e-12)
@@ -54,6 +55,7 @@ def test_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_designs_choose_by_what_is_stored(centred: bool) -> None:
     few, many = (design(sparse.csc_matrix(matrix(1, density)), np.float64(1 / 40), centred) for density in (0.02, 0.5))
     C = np.array([0, 2, 3])
+    some: Any
     assert isinstance(few.block(C), SparseBlock)
     assert isinstance(many.block(C), DenseBlock)
     for some in (few, many):

@@ -153,6 +153,10 @@ class Design:
         """The x of least norm among the minimisers of |target - A x|_W^2 + ridge |x|^2, (p,) float64."""
         raise NotImplementedError
 
+    def take(self, indices: Array) -> Array:
+        """Columns of A, (n, k) float64."""
+        raise NotImplementedError
+
     def block(self, indices: Array) -> Any:
         """These columns for repeated use. Constant ones are zero when centred."""
         return DenseBlock(self.take(indices))
