@@ -32,7 +32,7 @@ from sparsopt import support as sp
 from sparsopt.errors import MissingCapability
 from sparsopt.state import State
 
-TRIED = 5  # steps
+TRIED = 10  # steps
 
 
 @dataclass(frozen=True)
