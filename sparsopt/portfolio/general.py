@@ -45,7 +45,9 @@ def search(problem: Any, k: int, seed: int, effort: int) -> Result:
     if effort == 0 or not hasattr(problem, "minimise_on"):
         return best
     refit = 10 * getattr(problem, "samples", problem.layout.n) * (k + 1) ** 2
-    state = _exchanged(problem.open(), k, best.state, effort * max(2 * k, min(MOST, int(WORK / refit))))
+    problem, state, most = problem.open(), best.state, max(2 * k, min(MOST, int(WORK / refit)))
+    for times in range(1, effort + 1):  # each goes on from the last, so that more is never worse
+        state = _exchanged(problem, k, state, times * most)
     return Result(state, best.status, best.trace, best.method, 0.0)
 
 

@@ -12,7 +12,7 @@ D. Other starts. Where samples are few (n < 4 k log p): each of the columns that
 E. Exchanges of two: of the cheapest sets of one or two members each is taken out, the gap refilled by the best, the
    second or the third best entry, refitted after each, swaps; until none helps.
 F. Iterated local search: the same with one to three random members and refills by gain times a random number, until
-   30 * effort attempts in a row fail.
+   30 attempts in a row fail; as often as `effort` says, each time from the best so far.
 
 C to F count their work: where the data are large, they look at fewer columns and make fewer attempts.
 
@@ -41,10 +41,10 @@ POOL = 400  # columns that a search looks at
 WIDE = 2e9  # operations that the Hessian of a pool may take; fewer columns on larger data
 RIDGES = (0.03, 0.1, 0.01, 0.003)
 SETS = 36  # sets of one or two members whose exchange is tried (all of them for k = 8)
-PATIENCE = 30  # failures in a row that end the iterated search, times effort
+PATIENCE = 30  # failures in a row that end the iterated search
 HOPE = 1.2  # an attempt that starts above this multiple of f is not followed
 STARTS = 160  # other starts where samples are few, times k
-WORK = 1e10  # operations that exchanges and iterated search may take together, times effort
+WORK = 1e10  # operations that exchanges and iterated search may take together, each time
 
 
 class Search:
@@ -56,7 +56,7 @@ class Search:
         self.random = np.random.default_rng([seed, 2])
         self.spread: Vector = np.asarray(problem.design.variance, dtype=float)
         self.most = max(min(POOL, int(math.sqrt(WIDE / problem.design.n))), 2 * k)
-        self.attempts = int(WORK * effort / (4 * problem.design.n * min(self.most, self.p) * (k + 2)))
+        self.budget = self.attempts = int(WORK / (4 * problem.design.n * min(self.most, self.p) * (k + 2)))
 
     # ---- pools -----------------------------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class Search:
     def perturbed(self, pool: Pool, place: Place) -> Place:
         """Stage F: iterated local search."""
         failures = 0
-        while failures < PATIENCE * self.effort and self.attempts > 0:
+        while failures < PATIENCE and self.attempts > 0:
             gone = self.random.choice(place.S, min(int(self.random.integers(1, 4)), place.S.size), replace=False)
             new = self.attempt(
                 pool, place, gone, lambda gains, step: _best(gains * self.random.exponential(size=gains.size), 0)
@@ -223,11 +223,10 @@ class Search:
             return pool, place
         pool, place = self.others(pool, place) if few else self.settled(pool, self.continued(pool, place))
         pool, place = self.settled(pool, self.exchanged(pool, place))
-        while not self.perfect(pool, place):
-            new = self.perturbed(pool, place)
-            if new is place:
-                break
-            pool, place = self.settled(pool, self.exchanged(pool, new))
+        for _ in range(self.effort):
+            while not self.perfect(pool, place) and (new := self.perturbed(pool, place)) is not place:
+                pool, place = self.settled(pool, self.exchanged(pool, new))
+            self.attempts = self.budget
         return pool, place
 
     def perfect(self, pool: Pool, place: Place) -> bool:
