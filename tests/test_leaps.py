@@ -48,7 +48,7 @@ def test_certified_bounds_on_supports_hold_at_any_point(kind, seed, p):
 
 
 @searches
-@settings(max_examples=scaled(60))
+@settings(max_examples=scaled(30))
 @given(st.sampled_from(("plain", "correlated", "ridge", "quadratic", "scales")), seeds, st.integers(6, 13))
 def test_leaps_find_what_enumeration_finds_from_any_start(Search, kind, seed, p):
     problem, rng = instance(kind, seed, p).open(), np.random.default_rng([seed, 5])
@@ -67,7 +67,7 @@ def test_leaps_find_what_enumeration_finds_from_any_start(Search, kind, seed, p)
 
 
 @searches
-@settings(max_examples=scaled(15))
+@settings(max_examples=scaled(8))
 @given(seeds, st.sampled_from((1e-6, 1e-3, 0.1, 1.0)))
 def test_nothing_rests_on_the_matrix_that_leaps_update(Search, seed, error):
     """With a spoiled inverse the search is slower and as right as before."""
@@ -145,7 +145,7 @@ def test_compiled_leaps_look_at_the_same_nodes(kind, seed, p):
 
 
 @searches
-@settings(max_examples=scaled(30))
+@settings(max_examples=scaled(20))
 @given(seeds, st.integers(6, 10))
 def test_ties_are_found_and_closed(Search, seed, p):
     """Orthogonal coordinates of which many are worth the same, and columns that come in pairs, all but equal."""

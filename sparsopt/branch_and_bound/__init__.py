@@ -1,8 +1,10 @@
 """Proofs: lower bounds from a convex relaxation, and trees that raise them to the optimum.
 
 relaxation   one lower bound for every convex f at every point, and the point where it is best; screening
+sharpening   the diagonal splitting for which that bound is best
 tree         best-first search with that bound: ridge, p > n, logistic regression
 leaps        leaps and bounds on the inverse Hessian: quadratics of up to some hundred coordinates
+compiled     the same nodes by a loop that Numba compiles (`kernels`)
 solver       both as the method "branch-and-bound" of `sparsopt.solve`
 
 >>> import numpy as np
