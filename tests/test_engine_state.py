@@ -78,6 +78,20 @@ def test_fresh_weights_are_a_function_of_the_seed_and_the_module_shares_nothing(
     assert all(torch.equal(start.slots[name], array) for name, array in before.items())
 
 
+def test_what_is_measured_are_the_restricted_weights() -> None:
+    """Whatever x holds off the support: the test loss and the outputs are those of the module that a user gets."""
+    world = network("residual")
+    dense = run(static(3), world, world.start(0)).state
+    state = dense.but(support=sp.top(dense.x.abs(), world.layout.n // 3))
+    images, labels = world.data.test_images, world.data.test_labels
+    outputs = world.module(state).eval()(images)
+    torch.testing.assert_close(world.outputs(state, images), outputs)
+    loss, accuracy = world.test(state)
+    assert loss == pytest.approx(nn.functional.cross_entropy(outputs, labels, label_smoothing=0.1).item(), rel=1e-5)
+    assert accuracy == pytest.approx((outputs.argmax(1) == labels).double().mean().item())
+    assert loss != pytest.approx(world.test(dense)[0], rel=1e-3)
+
+
 def test_evaluation_leaves_state_and_generator_alone() -> None:
     class AlwaysRandom(nn.Module):
         def __init__(self) -> None:

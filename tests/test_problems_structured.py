@@ -108,6 +108,9 @@ def test_gains_of_a_group_are_added(method):
     c = np.sqrt([6.0, 6.0, 10.0, 0.0])
     result = sparsopt.solve(grouped(Quadratic(np.eye(4), c), (0, 0, 1, 1)), 1, method)
     assert result.support.tolist() == [True, True, False, False] and math.isclose(result.value, -6.0)
+    problem = grouped(Quadratic(np.eye(4), c), (0, 0, 1, 1))
+    built = sparsopt.solve(problem, 1, sparsopt.catalogue.METHODS[method](1, problem))
+    np.testing.assert_array_equal(built.support, result.support)
 
 
 def test_sizes_and_units():
