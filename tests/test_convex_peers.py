@@ -107,6 +107,16 @@ def test_ratios_are_taken_within_a_seed_to_the_fastest_peer_that_is_as_good() ->
     assert "median 0.38 over 1 problems; on 1 problems no peer is as good" in tables.markdown(records)
 
 
+def test_how_soon_auto_is_there_is_taken_within_a_seed() -> None:
+    records = [
+        {"problem": "a", "method": method, "seed": seed, "value": 1.0, "cpu": cpu, **more}
+        for seed, first, other in ((0, 0.002, 0.001), (1, 0.009, 0.003), (2, 0.004, 0.001))
+        for method, cpu, more in (("auto", 1.0, {"reach": first}), ("sklearn-omp", other, {}))
+    ]
+    assert tables.reaches(records) == [("a", "4", "1", "3.00")]
+    assert tables.reaches([record for record in records if record["method"] == "auto"]) == []
+
+
 def test_the_command_measures_ours_without_any_peer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--problems", "P8", "--methods", "auto-0", "omp", "--patience", "0", "--out", str(tmp_path)]
     assert main(["convex", *asked]) == 0

@@ -49,7 +49,7 @@ class SideCell:
             "sparsopt/portfolio/*.py",
             "sparsopt/branch_and_bound/*.py",
         ),
-        *(f"benchmarks/convex_peers/{name}.py" for name in ("cell", "methods", "peers", "problems", "worker")),
+        *(f"benchmarks/convex_peers/{name}.py" for name in ("cell", "methods", "peers", "problems", "reach", "worker")),
         "benchmarks/designs.py",
     )
 

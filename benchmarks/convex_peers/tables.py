@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.convex_peers.methods import OURS
+from benchmarks.convex_peers.reach import BESIDE, METHOD
 
 EQUAL = 1e-6
 REFERENCE = "auto"
@@ -130,9 +131,27 @@ def _comparison(here: Sequence[Record], problem: str) -> Comparison:
     return Comparison(problem, best, len(autos), statistics.mode(peers), statistics.median(ratios))
 
 
+def reaches(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """Problem, milliseconds until `auto` first stands at what it returns, those of OMP, and their ratio: medians."""
+    rows = []
+    for name in dict.fromkeys(r["problem"] for r in records):
+        here = [r for r in records if r["problem"] == name]
+        first = {r["seed"]: r["reach"] for r in here if r.get("method") == METHOD and "reach" in r}
+        other = {r["seed"]: r["cpu"] for r in here if r.get("method") == BESIDE and "cpu" in r}
+        both = [(first[seed], other[seed]) for seed in first if seed in other]
+        if both:
+            a, b = (1000 * statistics.median(times) for times in zip(*both, strict=True))
+            rows.append((name, f"{a:.3g}", f"{b:.3g}", f"{statistics.median(x / y for x, y in both):.2f}"))
+    return rows
+
+
 def markdown(records: Sequence[Record]) -> str:
-    """The table, and the comparison."""
-    return "\n".join([*_table(HEAD, [line.cells() for line in lines(records)]), "", *verdict(records)]) + "\n"
+    """The table, the comparison, and how soon `auto` is where it ends, in processor time."""
+    parts = [*_table(HEAD, [line.cells() for line in lines(records)]), "", *verdict(records)]
+    soon = reaches(records)
+    if soon:
+        parts += ["", *_table(("problem", "auto first there, ms", f"{BESIDE}, ms", "ratio"), soon)]
+    return "\n".join(parts) + "\n"
 
 
 def verdict(records: Sequence[Record]) -> list[str]:

@@ -5,7 +5,8 @@ answer is one JSON line on stdout. {"installed": true} asks for the peers that c
 
 Before the clock starts, the method solves a tiny problem, so that imports and compilation are not counted; then it is
 timed three times or more, up to `patience` seconds, and the best counts. memory is how far the resident set rises
-above what the process holds with the data loaded, in the first timed solve.
+above what the process holds with the data loaded, in the first timed solve. reach, of `auto` on least squares: see
+`benchmarks.convex_peers.reach`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from benchmarks.convex_peers.methods import Solve, solver
 from benchmarks.convex_peers.peers import installed
 from benchmarks.convex_peers.problems import Case
+from benchmarks.convex_peers.reach import METHOD, reach
 
 MOST, LEAST = 25, 3
 
@@ -46,7 +48,9 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     value = float("nan")
     if request["method"] != "floor":
         value = case.problem().minimise_on(support, None)[1]
+    answer = {} if request["method"] != METHOD or case.loss != "squares" else {"reach": reach(case)}
     return {
+        **answer,
         "support": [int(j) for j in np.flatnonzero(support)],
         "value": float(value),
         "seconds": min(t[0] for t in times),
