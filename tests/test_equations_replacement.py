@@ -21,8 +21,10 @@ from nets.moves import CosineShare, Redistribute, SwapShare, shared_out
 from nets.recipe import Recipe
 from nets.training import Network, Train
 from sparsopt import catalogue as convex
+from sparsopt import support as sp
 from sparsopt.method import Method, Phase, Stage, parts
 from sparsopt.moves import Keep, Magnitude, Stay
+from sparsopt.state import Layout, State
 from tests.equations import (
     HEAVY,
     STEPS,
@@ -186,3 +188,12 @@ def test_rigl_is_its_equation() -> None:
         masked_step(model, inside, mask, optimiser, batch)
     assert moved > 100 and torch.equal(flat(mask.values()).bool(), seen[-1].support)
     agree(world, seen[-1], model, 1e-5)
+
+
+def test_what_does_not_fit_into_a_full_layer_goes_to_the_others() -> None:
+    """Two of three and two of four leave; the small layer matters most, but has room for two only."""
+    layout = Layout(("small", "wide"), ((3,), (20,)))
+    x = torch.cat([torch.tensor([100.0, 90.0, 80.0]), torch.linspace(1.0, 0.05, 20)])
+    state = State(x, torch.arange(23) < 7)
+    support = Redistribute(CosineShare(0.5, 9), by=Magnitude())(type("F", (), {"layout": layout}), state)
+    assert sp.block_counts(support, layout) == (3, 4)

@@ -50,6 +50,14 @@ def blocks(world: Network, score: Tensor) -> list[Tensor]:
     return [score[block] for block in world.layout.slices]
 
 
+@pytest.mark.parametrize("score", [GraSP(), SynFlow()], ids=repr)
+def test_what_is_off_the_mask_has_no_say(score: Any) -> None:
+    """A dense x with a support, as gates keep it, scores as the restricted one."""
+    world, state = double("tied")
+    dense = state.but(x=state.x + (~state.support) * 0.5)
+    torch.testing.assert_close(score(world.at(dense), dense), score(world.at(state), state), rtol=0, atol=0)
+
+
 # ---- SNIP ----------------------------------------------------------------------------------------------------------
 
 
