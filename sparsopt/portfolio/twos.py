@@ -112,7 +112,7 @@ def entering(t: Tableau) -> Exchange:
         return NONE
     C = np.concatenate([np.broadcast_to(S, (gain.size, S.size)), pair], axis=1)
     try:
-        P = np.linalg.inv(t.H[C[:, :, None], C[:, None, :]])
+        P: Matrix = np.asarray(np.linalg.inv(t.H[C[:, :, None], C[:, None, :]]), dtype=np.float64)
     except np.linalg.LinAlgError:  # columns that agree but for rounding
         return NONE
     root = np.sqrt(P.diagonal(axis1=1, axis2=2))
