@@ -145,9 +145,12 @@ class Rows:
         return row
 
 
+FEW = 100  # columns up to which how many rows there are does not change the search
+
+
 def affordable(samples: float, p: int, k: int) -> int:
     """So many moves take about .35 s."""
-    n = samples if math.isfinite(samples) else 0.0
+    n = samples if math.isfinite(samples) and p > FEW else 0.0  # of few columns weighted rows are repeated ones
     return int(WORK / (p * (MEMBER * k + n) + ALWAYS))
 
 
