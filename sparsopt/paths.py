@@ -33,6 +33,7 @@ from sparsopt.solvers import Solver, solve
 from sparsopt.state import Array, State
 from sparsopt.structures import units
 from sparsopt.support import Elements
+from sparsopt.threads import one_pool
 
 __all__ = ["Path", "path", "sizes"]
 
@@ -91,6 +92,7 @@ class Path:
         return np.array([measure(self.problem, result.x, samples) for result in self.results])
 
 
+@one_pool()
 def path(problem: Any, ks: Iterable[int], method: str | Solver = "auto", seed: int = 0) -> Path:
     """Solutions for several k, each helped by the ones before where the method can be.
 

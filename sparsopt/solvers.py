@@ -36,6 +36,7 @@ from sparsopt.result import Result, Status
 from sparsopt.searches import Arht, BeamSearch, IteratedLocalSearch
 from sparsopt.state import State
 from sparsopt.structures import allows, most
+from sparsopt.threads import one_pool
 
 __all__ = ["Auto", "Solver", "methods", "solve"]
 
@@ -48,6 +49,7 @@ class Solver(Protocol):
     def solve(self, problem: Any, k: int, seed: int) -> Result: ...
 
 
+@one_pool()
 def solve(problem: Any, k: int, method: str | Solver = "auto", seed: int = 0) -> Result:
     """Minimise f(x) over vectors x with at most k non-zeros.
 
