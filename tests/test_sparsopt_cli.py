@@ -72,7 +72,7 @@ def test_bad_files_end_in_one_line(table, tmp_path, capsys):
     assert "2 columns named 'y'" in complaint(capsys, written("y,y\n1,2\n"), *rest)
     assert "cannot be read" in complaint(capsys, written(b"a,y\x00\n1,2\n"), *rest)
     assert "not an NPZ file" in complaint(capsys, written("nothing", "bad.npz"), *rest)
-    assert "at least one" in complaint(capsys, written("y\n1\n2\n"), *rest, "--folds", "0")  # no columns are left for X
+    assert "no column is left beside the target" in complaint(capsys, written("y\n1\n2\n"), *rest)
     np.savez(tmp_path / "a.npz", X=X)
     assert "no array 'y'; the arrays are X" in complaint(capsys, tmp_path / "a.npz", *rest)
     np.savez(tmp_path / "a.npz", X=X, y=Y, names=np.array(["one"]))

@@ -197,8 +197,9 @@ def search(t: Revised, moves: int, random: np.random.Generator, tolerance: float
         barred = {j: until for j, until in barred.items() if until > move}
         for stay in stays[move][:number]:
             j = _entering(t, list(barred))
+            j = j if j >= 0 else _entering(t, [])  # rather who has just left than nobody
             if j < 0:
-                return best  # nothing that is allowed can come in
+                return best
             held[j] = move + stay
             t.enter(j)
         if t.sweeps > REBUILD or t.value < value - tolerance:
