@@ -116,7 +116,7 @@ class Search:
             if not new.size:
                 highest = max(float(t.entries().max()), float(asks.max()))
                 break
-            new = new[np.argsort(-asks[new], kind="stable")[: max(self.k // 2, 20)]]
+            new = new[np.argsort(-asks[new], kind="stable")[: max(self.k // 2, 40)]]
             C = np.sort(np.concatenate([C, new]))
             t = self.tableau(C, np.searchsorted(C, S))
         else:
