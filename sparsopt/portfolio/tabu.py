@@ -34,6 +34,7 @@ STAY, AWAY = (1, 4), (3, 15)  # moves for which who came stays, and who left sta
 REBUILD = 200  # members that come or go until rounding is cleared
 KEPT = 1 << 23  # numbers of rows that are kept
 WORK, MEMBER, ALWAYS = 7e9, 8, 8e5  # of a long search; what a member, and what a move costs whatever p is
+OFTEN = 40  # moves a coordinate
 MANY = 100  # moves that pay for a copy of the columns
 LARGE, BLOCK = 1 << 24, 1024  # numbers that are copied at most, and columns at a time
 LEFT, ALIKE = 1e-6, 1e-2  # of f and of the columns
@@ -149,9 +150,9 @@ FEW = 100  # columns up to which how many rows there are does not change the sea
 
 
 def affordable(samples: float, p: int, k: int) -> int:
-    """So many moves take about .35 s."""
+    """So many moves take about .35 s, or have met every coordinate often enough."""
     n = samples if math.isfinite(samples) and p > FEW else 0.0  # of few columns weighted rows are repeated ones
-    return int(WORK / (p * (MEMBER * k + n) + ALWAYS))
+    return min(OFTEN * p, int(WORK / (p * (MEMBER * k + n) + ALWAYS)))
 
 
 def walked(problem: Any, t: Swept, moves: int, random: np.random.Generator, tolerance: float) -> Indices:
