@@ -11,9 +11,9 @@ Every table is one process and one thread, unless it says otherwise, so its seco
 else the machine does counts less. The comparison of whole runs is iterative magnitude pruning, 16 levels of 20 %,
 2 epochs each; what it is compared with is in `peers.py`.
 
-On MNIST and one core of an AMD EPYC with AVX-512, one seed: the loop by sample takes 117 s, the resident one 32 s,
-`explicit`, without a compiler, 15.9 s (7.4 times as fast as by sample), `auto` 7.7 s (15.3 times; 36 times in the
-levels at 10 % density and below). Eight seeds on two such cores go 1.90 times as fast as on one.
+On MNIST and one core of an AMD EPYC with AVX-512, one seed: the loop by sample takes 123 s, the resident one 32 s,
+`explicit`, without a compiler, 15.8 s (7.8 times as fast as by sample), `auto` 6.9 s (18 times; 36 times in the
+levels at 10 % density and below). Eight seeds on two such cores go 1.97 times as fast as on one.
 """
 
 from __future__ import annotations
