@@ -13,7 +13,7 @@ from scipy import sparse
 from sparsopt import catalogue
 from sparsopt.exact import enumerate_supports
 from sparsopt.method import run
-from sparsopt.portfolio import logistic, quadratic
+from sparsopt.portfolio import logistic, pairs, quadratic
 from sparsopt.portfolio.pool import Pool, View
 from sparsopt.portfolio.swept import Swept
 from sparsopt.portfolio.tableau import Tableau, pair_gains
@@ -302,8 +302,8 @@ def test_the_pairs_are_the_best_pairs() -> None:
 
     others = [j for j in range(9) if j not in (2, 6)]
     falls = {(i, j): least(2, 6) - least(2, 6, i, j) for i in others for j in others if i < j}
-    best = sorted(falls, key=lambda pair: -falls[pair])[: quadratic.PAIRS]
-    assert [tuple(pair) for pair in search.pairs(t, np.arange(9)).tolist()] == best
+    best = sorted(falls, key=lambda pair: -falls[pair])[: pairs.PAIRS]
+    assert [tuple(pair) for pair in pairs.promising(t, np.arange(9), search.rows).tolist()] == best
 
 
 def test_where_p_is_huge_a_pool_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,15 +19,17 @@ found anything either; what they find is where C begins.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from sparsopt.portfolio import tabu
-from sparsopt.portfolio.swept import BLOCK, Indices, Swept, inverse
-from sparsopt.portfolio.tableau import Matrix, Tableau, Vector
+from sparsopt.portfolio.pairs import promising
+from sparsopt.portfolio.rows import WIDE, Rows, largest
+from sparsopt.portfolio.swept import Indices, Swept, inverse
+from sparsopt.portfolio.tableau import Tableau, Vector
 from sparsopt.portfolio.twos import exchanged
 
 FEW = 100  # problems up to this size are one tableau, all of it
@@ -35,11 +37,9 @@ PLENTY = 12  # samples, times k log p, with which exchanges of two that find not
 ALL = 250  # problems up to this size are one tableau, of the rows of S
 SMALL = 200  # up to this size no answer is taken for clear: decoys are clearly worth more than what fits exactly
 SHORT = 30  # moves of tabu search where samples are many
-WIDE = 1 << 22
 POOL = 4096
 ORDER = 2.0  # times what noise asks for is more than noise
 MANY = 3000  # coordinates up to which the whole Hessian is inverted, where the minimiser is unique and much is left
-PAIRS = 8  # pairs that are tried
 
 
 Watch = Callable[[Indices], None]
@@ -218,7 +218,7 @@ class Search:
 
     def paired(self, t: Swept, C: Indices) -> Swept:
         """The pairs (one of C, one of all) that gain most together: both come in, two go out, swaps."""
-        pairs = self.pairs(t, C)
+        pairs = promising(t, C, self.rows)
         C = np.union1d(C, pairs.ravel())
         start = self.tableau(C, np.searchsorted(C, t.S))
         best = start
@@ -231,47 +231,6 @@ class Search:
             if near.value < best.value - self.tolerance:
                 best = near
         return t if best is start else self.everywhere(C[best.S])
-
-    def pairs(self, t: Swept, C: Indices) -> Indices:
-        """The `PAIRS` unordered pairs whose entry gains most, (number, 2).
-
-        Given S, with u = z / sqrt(d) and the correlation r of i and j, that is (u_i^2 + u_j^2 - 2 r u_i u_j) /
-        (2 (1 - r^2)); pairs that depend on each other have none.
-        """
-        free = t.d > t.floor
-        scale = np.where(free, 1 / np.sqrt(np.where(free, t.d, 1.0)), 0.0)
-        u, R = t.z * scale, t.T[1 : t.size + 1, : self.p]
-        squares = np.where(free, u * u, -np.inf)
-        C = C[free[C]]
-        found = [np.empty((0, 3))]
-        for part, r in self.passing(C):
-            r = r - r[:, t.S] @ R
-            r *= scale[part][:, None]
-            r *= scale
-            gain = r * (-2 * u[part])[:, None]
-            gain *= u
-            gain += squares
-            gain += (u[part] ** 2)[:, None]
-            r *= r
-            np.subtract(1.0, r, out=r)
-            np.copyto(r, np.inf, where=r <= 1e-9)
-            gain /= r
-            at = largest(gain.ravel(), 2 * PAIRS)
-            i, j = np.divmod(at, self.p)
-            i = part[i]
-            found.append(np.stack([-gain.ravel()[at], np.minimum(i, j), np.maximum(i, j)], axis=1))
-        table = np.unique(np.concatenate(found), axis=0)
-        table = table[table[:, 0] < 0]
-        _, first = np.unique(table[:, 1:], axis=0, return_index=True)
-        return table[np.sort(first)[:PAIRS], 1:].astype(np.intp)
-
-    def passing(self, C: Indices) -> Iterator[tuple[Indices, Matrix]]:
-        """Parts of C with their rows of the Hessian: computed many at a time, handed out few at a time."""
-        rows = self.rows.passing if isinstance(self.rows, Rows) else self.rows
-        for many in np.array_split(C, -(-C.size * self.p // (16 * BLOCK))) if C.size else ():
-            H = rows(many)
-            for few in np.array_split(np.arange(many.size), -(-many.size * self.p // BLOCK)):
-                yield many[few], H[few]
 
     def walked(self, t: Swept, moves: int) -> Swept:
         """Stage F: the best that a tabu search over all coordinates passes."""
@@ -331,40 +290,3 @@ class Search:
         part = Search(self.problem.restricted(pool).open(), self.k, 0, self.effort)
         part.random, part.explained = self.random, self.explained
         return np.sort(pool[part.stages(part.everywhere(np.searchsorted(pool, np.sort(S)))).S])
-
-
-class Rows:
-    """Rows of the Hessian, computed when first asked for and kept as long as there is room."""
-
-    def __init__(self, problem: Any, k: int) -> None:
-        self.problem, self.p = problem, problem.layout.n
-        self.slot = np.full(self.p, -1)
-        self.room, self.used, self.kept = max(2 * k + 8, WIDE // self.p), 0, np.empty((0, self.p))
-
-    def __call__(self, which: Any) -> Matrix:
-        """Of one coordinate (p,), or of several (k, p)."""
-        one = isinstance(which, int)
-        if one and self.slot[which] >= 0:
-            return self.kept[self.slot[which]]
-        wanted = np.array([which]) if one else which
-        new = wanted[self.slot[wanted] < 0]
-        if new.size:
-            if self.used + new.size > self.room:
-                self.slot[:], self.used, new = -1, 0, wanted
-            if self.used + new.size > len(self.kept):
-                self.kept = np.vstack([self.kept[: self.used], np.empty((self.used + new.size, self.p))])
-            self.kept[self.used : self.used + new.size] = self.passing(new)
-            self.slot[new] = np.arange(self.used, self.used + new.size)
-            self.used += new.size
-        return self.kept[self.slot[which]]
-
-    def passing(self, which: Indices) -> Matrix:
-        """Rows that are not kept."""
-        return np.asarray(self.problem.hessian_columns(which), dtype=float).T
-
-
-def largest(score: Vector, size: int) -> Indices:
-    """The positions of the largest scores, sorted."""
-    if size >= score.size:
-        return np.arange(score.size)
-    return np.sort(np.argpartition(score, score.size - size)[score.size - size :])
