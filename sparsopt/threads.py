@@ -33,16 +33,16 @@ def one_pool() -> Iterator[None]:
 
 
 class Pool:
-    """The threads of one library, one while anybody is inside: calls nest, and those of several threads overlap."""
+    """The threads of one BLAS, one while anybody is inside: calls nest, and those of several threads overlap."""
 
-    def __init__(self, library: Any) -> None:
-        self.library, self.lock, self.inside, self.threads = library, threading.Lock(), 0, 1
+    def __init__(self, blas: Any) -> None:
+        self.blas, self.lock, self.inside, self.threads = blas, threading.Lock(), 0, 1
 
     def narrow(self) -> None:
         with self.lock:
             self.inside += 1
             if self.inside == 1:
-                self.threads = self.library.get_num_threads()
+                self.threads = self.blas.get_num_threads()
                 self._set(1)
 
     def widen(self) -> None:
@@ -53,11 +53,11 @@ class Pool:
 
     def _set(self, threads: int) -> None:
         if self.threads > 1:
-            self.library.set_num_threads(threads)
+            self.blas.set_num_threads(threads)
 
 
 class Nothing:
-    """A library that is not there."""
+    """A BLAS that is not there."""
 
     def get_num_threads(self) -> int:
         return 1

@@ -9,9 +9,7 @@ from nets.recipe import Recipe
 from nets.training import Train
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Choose, Everything, Random
-from tests.networks import (
-    MOMENTUM,
-)
+from tests.networks import MOMENTUM
 
 
 def static(steps: int, recipe: Recipe = MOMENTUM, k: int | None = None) -> Method:

@@ -14,16 +14,7 @@ from nets.training import Network
 from sparsopt import support as sp
 from sparsopt.method import run
 from tests.engines import Odd, static
-from tests.networks import (
-    ADAM,
-    MOMENTUM,
-    PLAIN,
-    blobs,
-    difference,
-    module,
-    network,
-    plan_of,
-)
+from tests.networks import ADAM, MOMENTUM, PLAIN, blobs, difference, module, network, plan_of
 
 
 def test_buffers_that_are_none_not_persistent_or_replaced() -> None:

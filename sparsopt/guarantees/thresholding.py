@@ -20,7 +20,7 @@ from sparsopt.fits import Exact, GradientSteps, InverseSmoothness, Restrict
 from sparsopt.guarantees import draws
 from sparsopt.guarantees.base import ROUNDING, Observed, Proof, Theorem, Verdict, observe
 from sparsopt.moves import Everything, Keep, Magnitude, Removal
-from sparsopt.state import Array
+from sparsopt.state import Array, State
 from sparsopt.units import PerCurvature, View
 
 __all__ = ["HardThresholding", "PursuitDescent", "ThresholdingDescent", "ThresholdingRate"]
@@ -124,8 +124,51 @@ def _rule(fit: Any) -> Any:
     return fit.step_size.rule if _scaled(fit) else fit.step_size
 
 
+class _Descent(_Iterated):
+    """f falls by (L - l)/2 |y - x|^2 or more in every round, y = H_k(x - g/L)."""
+
+    entry: ClassVar[Any]  # of the catalogue
+    stream: ClassVar[int]  # of random numbers
+
+    def proposed(self, observed: Observed, before: State, after: State) -> Array:
+        """y."""
+        raise NotImplementedError
+
+    def instance(self, seed: int) -> Verdict | None:
+        random = np.random.default_rng([self.stream, seed])
+        f = draws.problem(random, most=1e3)
+        rule, k = InverseSmoothness(float(random.uniform(0.1, 0.99))), int(random.integers(1, 6))
+        plain = self.entry(k, rule, rounds=20)
+        scaled = self.entry(k, PerCurvature(rule), rounds=20, by=Removal())
+        return self.check(observe(f, (plain, scaled)[int(random.integers(2))]))
+
+    def check(self, observed: Observed) -> Verdict | None:
+        """Every round of the run."""
+        return self.closest(self._rounds(observed))
+
+    def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
+        """All rounds together: (L - l)/2 sum of |y - x|^2 <= f_0 - f."""
+        rounds = self._rounds(observed)
+        if not rounds:
+            return None
+        fall, moved, rounding = (sum(column) for column in zip(*rounds, strict=True))
+        return self.verdict(fall, moved, rounding)
+
+    def _rounds(self, observed: Observed) -> list[tuple[float, float, float]]:
+        """(fall of f, what is promised of it, rounding) of each."""
+        excess, root = self._excess(observed)
+        if excess <= 0:
+            return []
+        found = []
+        for (before, high), (after, low) in pairwise(zip(observed.states, observed.values, strict=True)):
+            y = self.proposed(observed, before, after)
+            moved = excess / 2 * sp.square_norm(root * (y - before.x)) * self.claim
+            found.append((high - low, moved, ROUNDING * observed.scale))
+        return found
+
+
 @dataclass(frozen=True)
-class ThresholdingDescent(_Iterated):
+class ThresholdingDescent(_Descent):
     """Step 1/L with L > l, l the smoothness along 2k coordinates: |dx|^2 <= 2 (f - f+) / (L - l) in every round.
 
     So M rounds contain one with |dx|^2 <= 2 (f_0 - min f) / (M (L - l)). Proof. x+ minimises g'd + (L/2) |d|^2 among
@@ -136,38 +179,15 @@ class ThresholdingDescent(_Iterated):
     name: ClassVar[str] = "T6a"
     statement: ClassVar[str] = "iterative hard thresholding, step 1/L: f falls by (L - l)/2 |dx|^2 a round"
     source: ClassVar[str] = "Blumensath, Davies (2008); Bertsimas, King, Mazumder (2016); derived here"
+    entry: ClassVar[Any] = staticmethod(catalogue.iht)
+    stream: ClassVar[int] = 6
 
-    def instance(self, seed: int) -> Verdict | None:
-        random = np.random.default_rng([6, seed])
-        f = draws.problem(random, most=1e3)
-        rule, k = InverseSmoothness(float(random.uniform(0.1, 0.99))), int(random.integers(1, 6))
-        plain = catalogue.iht(k, rule, rounds=20)
-        scaled = catalogue.iht(k, PerCurvature(rule), rounds=20, by=Removal())
-        return self.check(observe(f, (plain, scaled)[int(random.integers(2))]))
-
-    def check(self, observed: Observed) -> Verdict | None:
-        """Every round of the run."""
-        excess, root = self._excess(observed)
-        if excess <= 0:
-            return None
-        steps = []
-        for (before, high), (after, low) in pairwise(zip(observed.states, observed.values, strict=True)):
-            moved = excess / 2 * sp.square_norm(root * (after.x - before.x)) * self.claim
-            steps.append((high - low, moved, ROUNDING * observed.scale))
-        return self.closest(steps)
-
-    def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
-        """All rounds together: (L - l)/2 sum of |dx|^2 <= f_0 - f."""
-        excess, root = self._excess(observed)
-        if excess <= 0:
-            return None
-        moved = sum(sp.square_norm(root * (after.x - before.x)) for before, after in pairwise(observed.states))
-        fall = observed.values[0] - observed.values[-1]
-        return self.verdict(fall, excess / 2 * moved * self.claim, ROUNDING * observed.scale * len(observed.states))
+    def proposed(self, observed: Observed, before: State, after: State) -> Array:
+        return after.x
 
 
 @dataclass(frozen=True)
-class PursuitDescent(_Iterated):
+class PursuitDescent(_Descent):
     """Step 1/L with L > l, l the smoothness along 2k coordinates: a round of HTP that goes from x to the minimiser on
     the support of y = H_k(x - g/L) has |y - x|^2 <= 2 (f - f+) / (L - l).
 
@@ -179,41 +199,15 @@ class PursuitDescent(_Iterated):
     name: ClassVar[str] = "T6b"
     statement: ClassVar[str] = "hard thresholding pursuit, step 1/L: f falls by (L - l)/2 |H_k(x - g/L) - x|^2 a round"
     source: ClassVar[str] = "Foucart (2011) for least squares; derived here"
+    entry: ClassVar[Any] = staticmethod(catalogue.htp)
+    stream: ClassVar[int] = 26
 
-    def instance(self, seed: int) -> Verdict | None:
-        random = np.random.default_rng([26, seed])
-        f = draws.problem(random, most=1e3)
-        rule, k = InverseSmoothness(float(random.uniform(0.1, 0.99))), int(random.integers(1, 6))
-        plain = catalogue.htp(k, rule, rounds=20)
-        scaled = catalogue.htp(k, PerCurvature(rule), rounds=20, by=Removal())
-        return self.check(observe(f, (plain, scaled)[int(random.integers(2))]))
-
-    def check(self, observed: Observed) -> Verdict | None:
-        """Every round of the run."""
-        return self.closest(self._rounds(observed))
-
-    def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
-        """All rounds together, as for iterative hard thresholding."""
-        rounds = self._rounds(observed)
-        if not rounds:
-            return None
-        fall, moved, rounding = (sum(column) for column in zip(*rounds, strict=True))
-        return self.verdict(fall, moved, rounding)
+    def proposed(self, observed: Observed, before: State, after: State) -> Array:
+        step = self.step(observed) / self.units(observed)[1] ** 2
+        return np.where(after.support, before.x - step * observed.problem.gradient(before.x), 0.0)
 
     def remark(self, observed: Observed) -> str:
         return "its step is longer than 1/l, l the smoothness along 2k coordinates, so f may rise and supports cycle"
-
-    def _rounds(self, observed: Observed) -> list[tuple[float, float, float]]:
-        """(fall of f, what is promised of it, rounding) of each."""
-        excess, root = self._excess(observed)
-        if excess <= 0:
-            return []
-        step, found = self.step(observed) / root**2, []
-        for (before, high), (after, low) in pairwise(zip(observed.states, observed.values, strict=True)):
-            y = np.where(after.support, before.x - step * observed.problem.gradient(before.x), 0.0)
-            moved = excess / 2 * sp.square_norm(root * (y - before.x)) * self.claim
-            found.append((high - low, moved, ROUNDING * observed.scale))
-        return found
 
 
 @dataclass(frozen=True)
