@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nets import ranks, seeds
-from nets.gates import Gate
+from nets.gates import Gate, Masked
 from nets.recipe import Recipe
 from nets.weights import Weights
 from sparsopt.state import State
@@ -27,6 +27,11 @@ MOMENTUM = "momentum."
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> mean
 Chunks = Sequence[tuple[Tensor, Tensor]]
+
+
+def plain(recipe: Recipe, gate: Gate) -> bool:
+    """Masks and nothing else, in float32: what faster engines than the one here can take."""
+    return gate == Masked() and recipe.precision == "float32"
 
 
 class Engine:

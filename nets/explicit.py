@@ -22,10 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from nets import ranks
-from nets.engine import Engine, own_generator
+from nets.engine import Engine, own_generator, plain
 from nets.gates import Gate
 from nets.recipe import SGD, Recipe
-from nets.sparse.engine import trains
 from nets.sparse.perceptron import linear_layers
 from nets.weights import Weights
 from sparsopt.errors import MissingCapability
@@ -50,7 +49,7 @@ class ExplicitEngine(Engine):
     def train(self, state: State, recipe: Recipe, gate: Gate, batches: Any, steps: int, total: int) -> State:
         """As `Engine.train`."""
         sgd = recipe.optimiser
-        if not isinstance(sgd, SGD) or not trains(recipe, gate) or ranks.count() > 1:
+        if not isinstance(sgd, SGD) or not plain(recipe, gate) or ranks.count() > 1:
             return super().train(state, recipe, gate, batches, steps, total)
         self.load(state)
         optimiser = self._load_optimiser(recipe, state)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.data import DataSet
-from nets.engine import MOMENTUM, Engine
+from nets.engine import MOMENTUM, Engine, plain
 from nets.gates import Gate, Masked
 from nets.recipe import SGD, Recipe
 from nets.sparse.convolutional import ConvolutionalEngine, convolutions
@@ -59,9 +59,8 @@ def available(model: nn.Module, device: torch.device, dtype: torch.dtype) -> str
 
 def trains(recipe: Recipe, gate: Gate, model: nn.Module | None = None) -> bool:
     """Whether the sparse engine knows this recipe and gate; with convolutions in the model also Adam."""
-    if gate != Masked() or recipe.precision != "float32":
-        return False
-    return isinstance(recipe.optimiser, SGD) or (model is not None and not linear_layers(model))
+    known = isinstance(recipe.optimiser, SGD) or (model is not None and not linear_layers(model))
+    return known and plain(recipe, gate)
 
 
 def threshold(

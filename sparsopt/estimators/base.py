@@ -43,20 +43,19 @@ class Linear(BaseEstimator):
     def _checked(self, X: Any, y: Any) -> tuple[Any, Any]:
         raise NotImplementedError
 
-    def _search(self, X: Any, y: Any, weight: Array) -> tuple[int, Any]:
-        """(k, result) on all rows."""
-        problem, k = self._problem(X, y, weight), self.k
-        if k is not None:
-            return k, solve(problem, k, self.method, self.seed)
-        k = choose(problem, None, self.criterion, ALONG, self.seed, samples=float(weight.sum())).k
-        return k, solve(problem, k, self.method, self.seed)
+    def _size(self, problem: Any, X: Any, y: Any, weight: Array) -> int:
+        """k: as given, or as the criterion chooses it on all rows, of which `problem` is made."""
+        if self.k is not None:
+            return self.k
+        return choose(problem, None, self.criterion, ALONG, self.seed, samples=float(weight.sum())).k
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Fit to X (n, p), dense, sparse or a data frame, and y (n,); sample_weight (n,) >= 0."""
         X, y = self._checked(X, y)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        self.k_, result = self._search(X, y, weight)
         problem = self._problem(X, y, weight)
+        self.k_ = self._size(problem, X, y, weight)
+        result = solve(problem, self.k_, self.method, self.seed)
         self._keep(result.x, problem.intercept(result.x))
         self.status_, self.value_ = result.status, result.value
         return self

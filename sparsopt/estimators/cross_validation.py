@@ -20,7 +20,6 @@ from sparsopt.estimators.base import ALONG, Linear
 from sparsopt.estimators.classification import SparseClassifier
 from sparsopt.estimators.regression import SparseRegressor
 from sparsopt.paths import path
-from sparsopt.solvers import solve
 from sparsopt.state import Array
 
 __all__ = ["SparseClassifierCV", "SparseRegressorCV"]
@@ -40,7 +39,7 @@ class _CrossValidated(Linear):
         finally:
             del self._groups
 
-    def _search(self, X: Any, y: Any, weight: Array) -> tuple[int, Any]:
+    def _size(self, problem: Any, X: Any, y: Any, weight: Array) -> int:
         classes = hasattr(self, "classes_")
         splitter: Any = check_cv(self.cv, y, classifier=classes)
         folds = list(splitter.split(X, y, self._groups))
@@ -50,8 +49,7 @@ class _CrossValidated(Linear):
         self.losses_ = np.array([row for row in rows if row is not None])
         if not self.losses_.size:
             raise InvalidInput("no fold has weighted samples on both sides (and of every class); give another cv")
-        k = int(self.ks_[self.losses_.mean(axis=0).argmin()])
-        return k, solve(self._problem(X, y, weight), k, self.method, self.seed)
+        return int(self.ks_[self.losses_.mean(axis=0).argmin()])
 
     def _fold(self, X: Any, y: Any, weight: Array, train: Array, test: Array) -> list[float] | None:
         """The held-out loss of each k."""

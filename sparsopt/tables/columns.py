@@ -113,11 +113,8 @@ def encoded(column: Column, text: str, source: Source, notes: list[str]) -> list
     if text == "drop":
         notes.append(f"column '{column.name}' has text and is left out")
         return []
-    numbers, others = (
-        int(np.isfinite(column.numbers).sum()),
-        sum(not _missing(cell) for cell in column.strange.values()),
-    )
-    if numbers > others:  # a slip, no category
+    numbers = len(column.numbers) - len(column.strange)
+    if numbers > sum(not _missing(cell) for cell in column.strange.values()):  # a slip, no category
         raise InvalidInput(
             f"{source.place(column)}, as {numbers} other cells are; correct it, or --text drop leaves the column out"
         )
