@@ -18,8 +18,7 @@ from nets.training import Network
 from sparsopt import support as sp
 from sparsopt.result import Result, Status, Trace
 from sparsopt.state import State
-from sparsopt.structures import unit_labels
-from sparsopt.support import Elements, Structure
+from sparsopt.support import Elements, Structure, unit_labels
 
 __all__ = ["Outcome", "outcome_of"]
 

@@ -39,8 +39,7 @@ from sparsopt.method import Method, run
 from sparsopt.names import lookup
 from sparsopt.result import Result, Status, Trace
 from sparsopt.state import State
-from sparsopt.structures import unit_labels
-from sparsopt.support import Elements, Structure
+from sparsopt.support import Elements, Structure, unit_labels
 
 __all__ = ["DEFAULT", "Outcome", "prune"]
 

@@ -26,7 +26,7 @@ from sparsopt.problems import LeastSquares
 from sparsopt.result import Result
 from sparsopt.solvers import Solver
 from sparsopt.state import Array
-from sparsopt.structures import units
+from sparsopt.support import units
 
 __all__ = ["Choice", "CrossValidation", "Data", "choose", "default_ks"]
 

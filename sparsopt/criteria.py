@@ -26,8 +26,7 @@ from sparsopt import support as sp
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.names import lookup
 from sparsopt.state import Array
-from sparsopt.structures import units
-from sparsopt.support import Elements
+from sparsopt.support import Elements, units
 
 __all__ = ["AIC", "BIC", "CRITERIA", "EBIC", "GIC", "Criterion", "fit_term", "named", "rows_of"]
 

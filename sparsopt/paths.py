@@ -31,8 +31,7 @@ from sparsopt.moves import Add, Drop, Gain
 from sparsopt.result import Result
 from sparsopt.solvers import Solver, solve
 from sparsopt.state import Array, State
-from sparsopt.structures import units
-from sparsopt.support import Elements
+from sparsopt.support import Elements, units
 from sparsopt.threads import one_pool
 
 __all__ = ["Path", "path", "sizes"]

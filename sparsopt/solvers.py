@@ -35,7 +35,7 @@ from sparsopt.portfolio.auto import Auto
 from sparsopt.result import Result, Status
 from sparsopt.searches import Arht, BeamSearch, IteratedLocalSearch
 from sparsopt.state import State
-from sparsopt.structures import allows, most
+from sparsopt.support import allows, most
 from sparsopt.threads import one_pool
 
 __all__ = ["Auto", "Solver", "methods", "solve"]

@@ -9,7 +9,7 @@ import sparsopt
 from sparsopt.catalogue import METHODS
 from sparsopt.errors import MissingCapability
 from sparsopt.problems import Smooth, constrained, grouped, standardised
-from sparsopt.structures import allows
+from sparsopt.support import allows
 from tests.worked import LABELS, losses
 
 ALL = losses(3)

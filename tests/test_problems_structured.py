@@ -17,8 +17,7 @@ from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything
 from sparsopt.problems import LeastSquares, Quadratic, grouped, per_group, preselected
 from sparsopt.state import Layout
-from sparsopt.structures import Always, PerGroup, Rows, allows, units
-from sparsopt.support import Elements, Groups, extended
+from sparsopt.support import Always, Elements, Groups, PerGroup, Rows, allows, extended, units
 from tests.conftest import scaled
 from tests.worked import LABELS, data, losses, truth
 

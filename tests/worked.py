@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from sparsopt import problems as p
-from sparsopt.structures import allows, unit_labels
+from sparsopt.support import allows, unit_labels
 
 LABELS = (0, 0, 1, 1, 2, 2, 3)
 

@@ -25,8 +25,7 @@ from sparsopt.fits import Clock, Exact, Fit, FreshOptimiser, Restrict
 from sparsopt.judges import SupportStable
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything, Keep, Move, Stay
-from sparsopt.structures import unit_labels
-from sparsopt.support import Structure
+from sparsopt.support import Structure, unit_labels
 
 __all__ = ["METHODS", "early_bird_channels", "l1_filters", "network_slimming", "soft_filter_pruning", "thinet"]
 

@@ -25,8 +25,7 @@ from sparsopt.fits import restricted
 from sparsopt.judges import SupportStable
 from sparsopt.result import Status
 from sparsopt.state import Array, Layout, Mask, State
-from sparsopt.structures import unit_labels
-from sparsopt.support import Counts, Structure, group_norms
+from sparsopt.support import Counts, Structure, group_norms, unit_labels
 
 __all__ = ["ByLayer", "FilterNorms", "Filters", "Scales", "Slimming", "UnitsStable", "ZeroFilters"]
 

@@ -7,8 +7,7 @@ from sparsopt.fits import Exact, Fit
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything, Keep, Removal, Score
 from sparsopt.schedules import Decay, Falling, Linear
-from sparsopt.structures import units
-from sparsopt.support import Elements, Structure
+from sparsopt.support import Elements, Structure, units
 
 
 def backward_elimination(

@@ -29,8 +29,7 @@ from sparsopt.method import check, run
 from sparsopt.result import Result
 from sparsopt.schedules import Linear
 from sparsopt.state import Array, Mask, State
-from sparsopt.structures import allows, unit_labels, units
-from sparsopt.support import Elements
+from sparsopt.support import Elements, allows, unit_labels, units
 
 __all__ = ["search"]
 

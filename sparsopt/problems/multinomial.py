@@ -27,7 +27,7 @@ from sparsopt.problems.least_squares import LeastSquares
 from sparsopt.problems.linear import LinearModel
 from sparsopt.problems.spectrum import above
 from sparsopt.state import Array, Layout, Mask
-from sparsopt.structures import Rows
+from sparsopt.support import Rows
 
 __all__ = ["MultiOutput", "Softmax"]
 

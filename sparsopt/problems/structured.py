@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from sparsopt.errors import InvalidInput
-from sparsopt.structures import Always, PerGroup, unit_labels
-from sparsopt.support import Elements, Groups, Structure
+from sparsopt.support import Always, Elements, Groups, PerGroup, Structure, unit_labels
 
 __all__ = ["grouped", "per_group", "preselected"]
 
