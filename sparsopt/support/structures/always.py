@@ -43,10 +43,8 @@ class Always:
     @property
     def least(self) -> int:
         """How many of what k counts are always in."""
-        if type(self.inner) is Elements:
-            return len(self.coordinates)
-        known = len(getattr(self.inner, "labels", ()))
-        return self.size(self._mask(max(known, 1 + max(self.coordinates, default=-1))))
+        labels = unit_labels(self.inner, 1 + max(self.coordinates, default=-1))
+        return len(np.unique(labels[list(self.coordinates)]))
 
     def _mask(self, n: int) -> np.ndarray:
         if self.coordinates and self.coordinates[-1] >= n:

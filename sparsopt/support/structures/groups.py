@@ -87,7 +87,7 @@ class Rows:
 
     def units(self, n: int) -> np.ndarray:
         """The row of each coordinate."""
-        return np.repeat(np.arange(n // self.width), self.width)
+        return np.arange(n) // self.width
 
     def __call__(self, score: Array, counts: Counts, layout: Layout, within: Mask | None = None) -> Mask:
         if score.shape[0] % self.width:
