@@ -19,7 +19,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sparsopt import catalogue, certificates, errors, exact, fits, judges, moves, schedules, subset_sum, support
+    from sparsopt import (
+        branch_and_bound,
+        catalogue,
+        certificates,
+        errors,
+        exact,
+        fits,
+        guarantees,
+        hard_instances,
+        judges,
+        mixed_integer,
+        moves,
+        penalised,
+        schedules,
+        subset_sum,
+        support,
+    )
     from sparsopt.certificates import Certificates
     from sparsopt.choosing import Choice, CrossValidation, Data, choose
     from sparsopt.criteria import AIC, BIC, EBIC, GIC
@@ -113,6 +129,7 @@ __all__ = [
     "State",
     "Status",
     "TorchFunction",
+    "branch_and_bound",
     "catalogue",
     "certificates",
     "check_problem",
@@ -123,10 +140,14 @@ __all__ = [
     "exact",
     "fits",
     "grouped",
+    "guarantees",
+    "hard_instances",
     "judges",
     "methods",
+    "mixed_integer",
     "moves",
     "path",
+    "penalised",
     "per_group",
     "preselected",
     "run",

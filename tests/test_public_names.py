@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 import sparsopt
@@ -24,6 +27,12 @@ def test_public_names_exist():
     assert sparsopt.solve is solve and sparsopt.support is support
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = sparsopt.nonsense  # type: ignore[attr-defined]
+
+
+def test_modules_that_the_readme_names_are_there():
+    """`sparsopt.guarantees`, say, after nothing but `import sparsopt`."""
+    named = set(re.findall(r"`sparsopt\.([a-z_]+)", (Path(__file__).parents[1] / "README.md").read_text()))
+    assert {"guarantees", "hard_instances", "solve"} <= named <= {*sparsopt.__all__}
 
 
 HEAVY = ("torch", "sklearn", "cvxpy", "matplotlib", "pandas", "scipy", "numba", "tyro")
