@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsopt import certificates as module
 from sparsopt.branch_and_bound.relaxation import root_bound
 from sparsopt.catalogue import htp, iht, omp
-from sparsopt.certificates import Certificates, Standing, lower_bound, swap_gain, tightened_bound
+from sparsopt.certificates import Certificates, Standing, lower_bound, swap_gain, swaps, tangents, tightened_bound
+from sparsopt.certificates import standing as module
 from sparsopt.exact import enumerate_supports
 from sparsopt.method import run
 from sparsopt.problems import LeastSquares, Logistic, Problem, Quadratic
@@ -254,14 +254,14 @@ def test_the_relaxed_step_is_a_proximal_step():
     draws = np.random.default_rng(2)
     for _ in range(20):
         v, r, k = draws.standard_normal(3), draws.exponential(), int(draws.integers(1, 3))
-        u = module._relaxed(v, r, k)
+        u = tangents._relaxed(v, r, k)
         grid = np.linspace(0, 1, 201)
         z = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)
         z = np.column_stack([z, k - z.sum(axis=1)])
         z = z[(z[:, 2] >= 0) & (z[:, 2] <= 1)]
         best = z[np.argmin((v**2 / (z + r)).sum(axis=1))]
         np.testing.assert_allclose(u, v * best / (best + r), atol=0.01 * np.abs(v).max())
-    np.testing.assert_allclose(module._relaxed(np.array([1.0, 0.0, -2.0]), 0.5, 2), [2 / 3, 0, -4 / 3])
+    np.testing.assert_allclose(tangents._relaxed(np.array([1.0, 0.0, -2.0]), 0.5, 2), [2 / 3, 0, -4 / 3])
 
 
 def test_infeasible_points_are_not_certified():
@@ -322,9 +322,9 @@ def test_swaps_are_left_alone_where_they_cost_too_much(monkeypatch):
         assert Certificates(problem, x, support, 2).one_swap_optimal is answer
     monkeypatch.setattr(module, "MOST_WORK", 2e9)
     for refits, known in ((8, True), (7, False)):  # two inside, four outside
-        monkeypatch.setattr(module, "MOST_REFITS", refits)
+        monkeypatch.setattr(swaps, "MOST_REFITS", refits)
         assert math.isfinite(swap_gain(problem, x, support)) is known
-    monkeypatch.setattr(module, "MOST_REFITS", 3)
+    monkeypatch.setattr(swaps, "MOST_REFITS", 3)
     assert Certificates(problem, x, support, 2).one_swap_optimal is None
     monkeypatch.setattr(module, "MOST_WORK", 3)
     assert Certificates(problem, x, support, 2).one_swap_optimal is None
