@@ -46,10 +46,7 @@ class ConvexCell:
 
     kind: ClassVar[str] = "convex"
     packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "scikit-learn")
-    sources: ClassVar[tuple[str, ...]] = (
-        *("sparsopt/*.py", "sparsopt/catalogue/*.py", "sparsopt/problems/*.py", "sparsopt/portfolio/*.py"),
-        *("benchmarks/convex.py", "benchmarks/designs.py"),
-    )
+    sources: ClassVar[tuple[str, ...]] = ("sparsopt/**/*.py", "benchmarks/convex.py", "benchmarks/designs.py")
 
     @property
     def label(self) -> str:

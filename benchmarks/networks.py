@@ -79,7 +79,7 @@ class NetworkCell:
     packages: ClassVar[tuple[str, ...]] = ("numpy", "torch")
     sources: ClassVar[tuple[str, ...]] = (
         *("nets/**/*.py", "benchmarks/networks.py", "benchmarks/structured.py"),
-        *(f"sparsopt/{module}{kind}" for module in CORE for kind in (".py", "/*.py")),
+        *(f"sparsopt/{module}{kind}" for module in CORE for kind in (".py", "/**/*.py")),
     )
 
     def __post_init__(self) -> None:

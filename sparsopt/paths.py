@@ -20,14 +20,12 @@ from typing import Any
 import numpy as np
 
 from sparsopt import support as sp
-from sparsopt.adapted import adapted
 from sparsopt.catalogue import METHODS
 from sparsopt.criteria import Criterion, named
 from sparsopt.errors import InvalidInput, MissingCapability
-from sparsopt.exchanges import Exit
 from sparsopt.fits import Exact
-from sparsopt.method import Method, Phase, Stage, check, run
-from sparsopt.moves import Add, Drop, Gain
+from sparsopt.method import Method, Phase, Stage, adapted, check, run
+from sparsopt.moves import Add, Drop, Exit, Gain
 from sparsopt.result import Result
 from sparsopt.solvers import Solver, solve
 from sparsopt.state import Array, State

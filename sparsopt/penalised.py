@@ -19,11 +19,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsopt.errors import InvalidInput, MissingCapability
-from sparsopt.exchanges import Exchange, hessian_columns
 from sparsopt.fits import Exact
 from sparsopt.judges import WhileDecreasing
 from sparsopt.method import Method, Phase, Stage, run
-from sparsopt.moves import Add, Gain
+from sparsopt.moves import Add, Exchange, Gain, hessian_columns
 from sparsopt.result import Result, Status
 from sparsopt.searches import Search
 from sparsopt.state import Array, State

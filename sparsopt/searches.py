@@ -19,11 +19,10 @@ import numpy as np
 from sparsopt import catalogue
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
-from sparsopt.exchanges import Around, Entry, Exchange, Noisy
 from sparsopt.fits import Exact
 from sparsopt.judges import WhileDecreasing
 from sparsopt.method import Method, Phase, Stage, check, run
-from sparsopt.moves import Add, Drop, Random, Stay
+from sparsopt.moves import Add, Around, Drop, Entry, Exchange, Noisy, Random, Stay
 from sparsopt.regularised import Regularised
 from sparsopt.result import Result, Status, Trace
 from sparsopt.state import State

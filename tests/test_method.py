@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sparsopt
-from sparsopt import catalogue, exchanges, fits, judges, method, moves, regularised, schedules, support, units
+from sparsopt import catalogue, fits, judges, method, moves, regularised, schedules, support
 from sparsopt.errors import MissingCapability
 from sparsopt.fits import Exact, GradientSteps, Normalised, Restrict
 from sparsopt.judges import WhileDecreasing
@@ -148,7 +148,7 @@ def test_a_need_may_be_met_by_the_function_instead_of_the_oracle():
 
 NAMES = {
     name: value
-    for module in (exchanges, fits, judges, method, moves, regularised, schedules, support, units)
+    for module in (fits, judges, method, moves, regularised, schedules, support)
     for name, value in vars(module).items()
     if isinstance(value, type)
 }

@@ -12,10 +12,9 @@ from scipy import sparse
 
 import sparsopt
 from sparsopt import catalogue, solvers
-from sparsopt.fits import InverseSmoothness, LineSearch, Normalised
+from sparsopt.fits import InverseSmoothness, LineSearch, Normalised, PerCurvature, relative_smoothness
 from sparsopt.hard_instances import diagonal
 from sparsopt.problems import Cox, Huber, LeastSquares, Logistic, MultiOutput, Quadratic, Softmax, constrained
-from sparsopt.units import PerCurvature, relative_smoothness
 from tests.conftest import scaled
 
 SEEDS = st.integers(0, 10**6)

@@ -1,120 +1,117 @@
-"""A cell of the side-by-side: every method on one problem at one seed, one process after the other.
+"""Cells of the side-by-side: a method on a problem, and the duels between `auto` and the fastest peer as good.
 
-All that is compared by seconds is measured in one go, so a ratio within a cell is a ratio within one run.
+A method has one process for all draws of a problem, so that a package that compiles does it once; a draw that it does
+not finish is a row that says so. Peers' results stay valid while our code changes: their sources are their own file
+and the judge. What is claimed about time is measured in duels: both methods in one process, in turns.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
+from benchmarks.convex_peers.process import MISSING, ask
+from benchmarks.convex_peers.reach import METHOD
+from sparsopt.errors import MissingCapability
 
-from benchmarks.convex_peers.methods import FLOOR
-from benchmarks.convex_peers.problems import Case, source
-from sparsopt.errors import DataError
+JUDGE = (
+    *(f"benchmarks/convex_peers/{name}.py" for name in ("worker", "referee", "problems")),
+    "benchmarks/designs.py",
+)
+LIBRARY = (
+    *(f"sparsopt/{folder}*.py" for folder in ("", "catalogue/", "problems/", "portfolio/", "branch_and_bound/")),
+    *("sparsopt/support/*.py", "sparsopt/support/structures/*.py"),
+    *("benchmarks/convex_peers/methods.py", "benchmarks/convex_peers/reach.py"),
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "BLIS_NUM_THREADS")
+
+@dataclass(frozen=True)
+class Bench:
+    """How a process measures. patience: seconds of repetitions; budget: seconds after which it is ended.
+
+    python: its interpreter; versions: of the packages that it has.
+    """
+
+    patience: float = 0.3
+    budget: float = 60.0
+    python: str = sys.executable
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SideCell:
-    """methods on one problem; patience: seconds of repetitions; budget: seconds after which a process is ended.
-
-    python: the interpreter of the processes, whose peers are measured.
-    """
+    """A peer on draws of a problem. code: a hash of the file that calls it."""
 
     problem: str
-    seed: int
-    methods: tuple[str, ...]
-    patience: float = 0.5
-    budget: float = 60.0
-    python: str = sys.executable
+    method: str
+    seeds: tuple[int, ...]
+    bench: Bench = Bench()
+    code: str = ""
 
     kind: ClassVar[str] = "side-by-side"
-    packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "scikit-learn")
-    sources: ClassVar[tuple[str, ...]] = (
-        *(
-            "sparsopt/*.py",
-            "sparsopt/catalogue/*.py",
-            "sparsopt/problems/*.py",
-            "sparsopt/portfolio/*.py",
-            "sparsopt/branch_and_bound/*.py",
-        ),
-        *(f"benchmarks/convex_peers/{name}.py" for name in ("cell", "methods", "peers", "problems", "reach", "worker")),
-        "benchmarks/designs.py",
-    )
+    packages: ClassVar[tuple[str, ...]] = ()
+    sources: ClassVar[tuple[str, ...]] = JUDGE
 
     @property
     def label(self) -> str:
-        return f"{self.problem}, seed {self.seed}"
+        return f"{self.problem}: {self.method}"
 
     @property
     def weight(self) -> float:
-        return float(len(self.methods))
+        return float(len(self.seeds))
 
-    def compute(self, folder: Path, threads: int) -> dict[str, Any]:
-        """A row for every method, and the seconds of the floor."""
-        case = source(self.problem).draw(self.seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        data = folder / "data.npz"
-        np.savez(data, X=case.X, y=case.y)
-        task = {"data": str(data), "loss": case.loss, "k": case.k, "ridge": case.ridge, "patience": self.patience}
-        floor = self._ask({**task, "method": FLOOR}, threads)
-        if "failure" in floor:
-            raise DataError(f"the process that measures {self.problem} does not run: {floor['failure']}")
-        rows = [{"method": name, **self._row({**task, "method": name}, threads, case)} for name in self.methods]
-        shape = {"n": case.X.shape[0], "p": case.X.shape[1], "k": case.k, "loss": case.loss, "ridge": case.ridge}
-        return {"rows": rows, "floor": floor["seconds"], "truth": _true_value(case), **shape}
-
-    def _row(self, request: dict[str, Any], threads: int, case: Case) -> dict[str, Any]:
-        answer = self._ask(request, threads)
-        if "failure" in answer:
-            return answer
-        chosen = answer.pop("support")
-        hits = None if case.truth is None else len(set(chosen) & set(case.truth.tolist()))
-        return {**answer, "size": len(chosen), "hits": hits}
-
-    def _ask(self, request: dict[str, Any], threads: int) -> dict[str, Any]:
-        return ask(self.python, request, threads, self.budget)
+    def compute(self, folder: Any, threads: int) -> dict[str, Any]:
+        """A row for every seed. Raises `MissingCapability` if the package cannot be imported."""
+        asked = {"problem": self.problem, "seeds": self.seeds, "method": self.method, "patience": self.bench.patience}
+        answer = ask(self.bench.python, asked, threads, self.bench.budget)
+        if answer.failure.startswith(MISSING):
+            raise MissingCapability(answer.failure)
+        done = {line["seed"]: line for line in answer.lines if "value" in line}
+        return {"rows": [done.get(seed, {"seed": seed, "failure": answer.failure}) for seed in self.seeds]}
 
     def records(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """One row of results for every method."""
-        asked = {"problem": self.problem, "seed": self.seed}
-        shared = {name: result[name] for name in ("n", "p", "k", "floor", "truth") if name in result}
-        return [{**asked, **shared, **row} for row in result.get("rows", [dict(result)])]
+        """One row of results for every seed."""
+        rows = result.get("rows") or [{"seed": seed, "failure": result["failure"]} for seed in self.seeds]
+        return [{"problem": self.problem, "method": self.method, **row} for row in rows]
 
 
-def ask(python: str, request: dict[str, Any], threads: int = 1, budget: float = 60.0) -> dict[str, Any]:
-    """What a worker process of its own answers, or why it does not ("failure")."""
-    environment = {**os.environ, **dict.fromkeys(POOLS, str(threads)), "PYTHONPATH": str(ROOT), "JAX_ENABLE_X64": "1"}
-    if threads == 1:
-        environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-    command = [python, "-m", "benchmarks.convex_peers.worker", json.dumps(request)]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=budget)
-    except subprocess.TimeoutExpired:
-        return {"failure": f"not finished after {budget:g} s"}
-    if done.returncode < 0:
-        return {"failure": f"the process died of signal {-done.returncode}"}
-    if done.returncode > 0:
-        return {"failure": (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]}
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return answer
+@dataclass(frozen=True)
+class OurCell(SideCell):
+    """A method of ours on draws of a problem."""
+
+    kind: ClassVar[str] = "side-by-side, ours"
+    sources: ClassVar[tuple[str, ...]] = (*JUDGE, *LIBRARY)
 
 
-def _true_value(case: Case) -> float:
-    """The objective at the true support, nan where there is none."""
-    if case.truth is None:
-        return math.nan
-    support = np.zeros(case.X.shape[1], dtype=bool)
-    support[case.truth] = True
-    return float(case.problem().minimise_on(support, None)[1])
+@dataclass(frozen=True)
+class Duel:
+    """`auto` and a peer in turns on one draw; real data have one draw, and every seed is another process."""
+
+    problem: str
+    rival: str
+    seed: int
+    bench: Bench = Bench()
+    code: str = ""
+
+    kind: ClassVar[str] = "side-by-side, duel"
+    packages: ClassVar[tuple[str, ...]] = ()
+    sources: ClassVar[tuple[str, ...]] = (*JUDGE, *LIBRARY)
+    weight: ClassVar[float] = 1.0
+
+    @property
+    def label(self) -> str:
+        return f"{self.problem}, seed {self.seed}: {METHOD} and {self.rival} in turns"
+
+    def compute(self, folder: Any, threads: int) -> dict[str, Any]:
+        """The ratio of times, and both."""
+        asked = {"problem": self.problem, "seeds": [self.seed], "method": METHOD, "rival": self.rival}
+        answer = ask(self.bench.python, {**asked, "patience": self.bench.patience}, threads, self.bench.budget)
+        return next((line for line in answer.lines if "ratio" in line), {"failure": answer.failure})
+
+    def records(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """One row."""
+        return [{"problem": self.problem, "rival": self.rival, **result, "seed": self.seed}]
+
+

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from sparsopt.catalogue.forward import fully_corrective, omp
 from sparsopt.catalogue.names import SSZ, Entry
-from sparsopt.exchanges import Entry as EntryGain
-from sparsopt.exchanges import Exchange, Exit, Splice
 from sparsopt.fits import Exact, Fit
 from sparsopt.judges import Judge, RecordGains, WhileDecreasing
 from sparsopt.method import Method, Phase, Stage
-from sparsopt.moves import Add, AddOrDrop, Gain, Keep, Removal, Score, Swap
+from sparsopt.moves import Add, AddOrDrop, Exchange, Exit, Gain, Keep, Removal, Score, Splice, Swap
+from sparsopt.moves import Entry as EntryGain
 from sparsopt.schedules import Schedule
 from sparsopt.support import Elements, Structure
 

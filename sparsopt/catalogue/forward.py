@@ -6,12 +6,11 @@ from typing import Any
 
 from sparsopt.catalogue.names import SSZ, Entry
 from sparsopt.errors import InvalidInput, MissingCapability
-from sparsopt.exchanges import Entry as EntryGain
-from sparsopt.fits import CoordinateStep, Exact, Fit, FrankWolfeStep, GradientSteps, LineSearch
+from sparsopt.fits import CoordinateStep, Exact, Fit, FrankWolfeStep, GradientSteps, LineSearch, PerCurvature
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Add, Everything, Gain, Score, Visit
+from sparsopt.moves import Entry as EntryGain
 from sparsopt.support import Elements, Structure
-from sparsopt.units import PerCurvature
 
 
 def forward_greedy(k: int, by: Score = Gain()) -> Method:

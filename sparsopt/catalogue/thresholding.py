@@ -20,6 +20,7 @@ from sparsopt.fits import (
     InverseSmoothness,
     LineSearch,
     Normalised,
+    PerCurvature,
     Restrict,
     StepSize,
 )
@@ -28,7 +29,6 @@ from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Add, Choose, Everything, Gain, Gradient, Keep, Magnitude, Removal, Score, Stay
 from sparsopt.schedules import Held, Schedule
 from sparsopt.support import Elements, Structure
-from sparsopt.units import PerCurvature
 
 
 def hard_thresholding(

@@ -16,12 +16,11 @@ import numpy as np
 
 from sparsopt import catalogue
 from sparsopt import support as sp
-from sparsopt.fits import Exact, GradientSteps, InverseSmoothness, Restrict
+from sparsopt.fits import Exact, GradientSteps, InverseSmoothness, PerCurvature, Restrict, View
 from sparsopt.guarantees import draws
 from sparsopt.guarantees.base import ROUNDING, Observed, Proof, Theorem, Verdict, observe
 from sparsopt.moves import Everything, Keep, Magnitude, Removal
 from sparsopt.state import Array, State
-from sparsopt.units import PerCurvature, View
 
 __all__ = ["HardThresholding", "PursuitDescent", "ThresholdingDescent", "ThresholdingRate"]
 

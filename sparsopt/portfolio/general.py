@@ -23,9 +23,8 @@ import numpy as np
 
 from sparsopt import catalogue
 from sparsopt import support as sp
-from sparsopt.adapted import adapted
 from sparsopt.errors import MissingCapability
-from sparsopt.method import check, run
+from sparsopt.method import adapted, check, run
 from sparsopt.result import Result
 from sparsopt.schedules import Linear
 from sparsopt.state import Array, Mask, State

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.fits import StepSize, step_length
+from sparsopt.fits.step_sizes import StepSize, step_length
 from sparsopt.state import Array, State
 
 __all__ = ["PerCurvature", "View", "relative_smoothness"]

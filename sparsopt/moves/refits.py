@@ -1,4 +1,4 @@
-"""Moves and scores that know what a refit will give: exact entry gains, exit costs and exchanges.
+"""What a refit will give after any single change of a support: exact entry gains, exit costs and exchanges.
 
 At the minimiser of a quadratic f on S, with G = H_SS, B = H_.S G^-1, gamma_i = (G^-1)_ii, c = -g and the Schur
 complements d_j = h_j - B_j H_Sj,
@@ -10,31 +10,28 @@ complements d_j = h_j - B_j H_Sj,
 so that the best of all p k swaps costs one product H_.S. For other f the same is computed from the Hessian at x: the
 score and Wald tests of statistics, exact to second order; the refit and a judge then say what was really gained.
 
->>> Entry(), Exchange(2)
-(Entry(), Exchange(m=2, width=300))
+>>> from sparsopt.problems import Quadratic
+>>> problem = Quadratic(np.eye(3), np.array([1.0, 3.0, 2.0]))
+>>> Around(problem, problem.start(0)).entries()
+array([0.5, 4.5, 2. ])
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from sparsopt import support as sp
-from sparsopt.errors import InvalidInput
-from sparsopt.moves import Gain, Removal, Score
 from sparsopt.state import Array, Mask, State
 
-__all__ = ["Around", "Entry", "Exchange", "Exit", "Noisy", "Splice"]
-
-NEEDS = ("gradient", "curvature", "hessian_product")
 DEPENDENT = 1e-7  # a coordinate of which S leaves less than this share of h_j has no gain
 RIDGE = 1e-11  # share of h_i added to G_ii: dependent members then cost nothing to remove, which is the truth
 _COLUMNS: WeakKeyDictionary[Any, dict[int, Array]] = WeakKeyDictionary()  # of a quadratic f, as long as it lives
+
+__all__ = ["Around", "hessian_columns"]
 
 
 class Around:
@@ -153,94 +150,3 @@ def hessian_columns(f: Any, x: Array, indices: Array) -> Array:
         fresh = np.asarray(f.hessian_columns(new), dtype=np.float64)
         known.update({int(j): fresh[:, slot] for slot, j in enumerate(new)})
     return np.stack([known[int(j)] for j in indices], axis=1) if len(indices) else np.empty((x.shape[0], 0))
-
-
-# ---- scores --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Entry:
-    """e_j: how much f falls when j comes in and everything is refitted. The rule of orthogonal least squares."""
-
-    needs = NEEDS
-
-    def __call__(self, f: Any, state: State) -> Array:
-        return Around(f, state).entries()
-
-
-@dataclass(frozen=True)
-class Exit:
-    """x_i^2 / (2 gamma_i): how much f rises when i leaves and the others are refitted. (`Removal` keeps them.)"""
-
-    needs = NEEDS
-
-    def __call__(self, f: Any, state: State) -> Array:
-        return Around(f, state).exits()
-
-
-@dataclass(frozen=True)
-class Noisy:
-    """Another score times independent exponential numbers, a function of the state's seed and position, and `salt`.
-
-    Good coordinates are likely to come first, and none is sure to.
-    """
-
-    by: Score = Gain()
-    salt: int = 0
-    autonomous = False
-
-    def __call__(self, f: Any, state: State) -> Array:
-        return self.by(f, state) * -np.log1p(-sp.uniform((*state.key, self.salt), state.x))
-
-
-# ---- moves ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """The exchange of one member for one outsider that lowers f most; with m = 2, of up to two for as many.
-
-    Where none lowers f, S stays. m = 2 looks at every pair of members and every pair of the `width` outsiders with
-    the largest entry gains: all pairs up to p = k + width, in O(k^2 (k + width)^2).
-    """
-
-    m: int = 1
-    width: int = 300
-    needs = NEEDS
-
-    def __post_init__(self) -> None:
-        if self.m not in (1, 2):
-            raise InvalidInput(f"Exchange: m = {self.m}; exchanges of 1 or 2 are searched, larger ones cost too much")
-
-    def __call__(self, f: Any, state: State) -> Mask:
-        around = Around(f, state)
-        if not len(around.S) or not len(around.F):
-            return state.support
-        found = [around.best_swap()]
-        if self.m == 2 and min(len(around.S), len(around.F)) >= 2:
-            found.append(around.best_pair(self.width))
-        gain, support = max(found, key=lambda pair: pair[0])
-        return support if gain > 0 else state.support
-
-
-@dataclass(frozen=True)
-class Splice:
-    """For C = 1..most the C cheapest members change places with the C best outsiders; the best of these supports.
-
-    Each is refitted, so `most` refits. Costs and gains are those of one coordinate with the others fixed: the
-    sacrifices of Zhu et al. (2020).
-    """
-
-    most: int = 2
-    out: Score = Removal()
-    into: Score = Gain()
-    needs = ("minimise_on",)
-
-    def __call__(self, f: Any, state: State) -> Mask:
-        size = sp.count(state.support)
-        cost, gain, found = self.out(f, state), self.into(f, state), []
-        for C in range(1, min(self.most, size, state.x.shape[0] - size) + 1):
-            kept = sp.top(cost, size - C, state.support)
-            support = kept | sp.top(gain, C, ~state.support)
-            found.append((f.minimise_on(support, state.x)[1], C, support))
-        return min(found, key=lambda entry: entry[:2])[2] if found else state.support

@@ -18,7 +18,7 @@ from typing import Any
 
 from sparsopt.errors import MissingCapability
 from sparsopt.fits import Exact
-from sparsopt.method import Method, Phase, Stage
+from sparsopt.method.stages import Method, Phase, Stage
 from sparsopt.moves import Score, Stay
 from sparsopt.state import Array, State
 from sparsopt.support import Elements, Structure

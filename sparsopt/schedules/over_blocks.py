@@ -1,129 +1,24 @@
-"""Schedules: how many coordinates a round keeps or moves. All of them land on their end exactly.
+"""How a count is divided over the blocks of x, a network's layers: at one density, by shape, or by a rate for each.
 
-A schedule is called with (round, layout) and returns one integer, or one integer a block. Wherever a move takes a
-count, a plain integer will do too.
-
->>> from sparsopt.state import Layout
->>> [Geometric(1000, 100, 5)(r, Layout.single(1000)) for r in range(6)]
-[631, 398, 251, 158, 100, 100]
->>> ERK(30)(0, Layout(("wide", "square"), ((100, 2), (10, 10))))
-(25, 5)
+>>> layout = Layout(("wide", "square"), ((100, 2), (10, 10)))
+>>> Uniform(30)(0, layout), ERK(30)(0, layout)
+((20, 10), (25, 5))
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sparsopt.errors import InvalidInput
+from sparsopt.schedules.apportionment import apportion, largest_remainder
+from sparsopt.schedules.over_rounds import Counts, Schedule, amount
 from sparsopt.state import Layout
 
-Counts = int | tuple[int, ...]
-Schedule = Callable[[int, Layout], Counts]
-
-__all__ = [
-    "ERK",
-    "Cosine",
-    "Counts",
-    "Cubic",
-    "Decay",
-    "Falling",
-    "Geometric",
-    "Held",
-    "Linear",
-    "Rates",
-    "RatesTo",
-    "Schedule",
-    "SmartRatio",
-    "Uniform",
-    "amount",
-]
-
-
-def amount(k: int | Schedule, round: int, layout: Layout) -> Counts:
-    """The count that `k`, an integer or a schedule, gives in this round."""
-    return k(round, layout) if callable(k) else int(k)
-
-
-@dataclass(frozen=True)
-class Decay:
-    """From `start` to `end` in `rounds` rounds; round r gives the count after its step, the last one `end` itself."""
-
-    start: int
-    end: int
-    rounds: int
-    autonomous = False  # depends on the round: a repeated state is no cycle
-
-    def __call__(self, round: int, layout: Layout) -> int:
-        if round >= self.rounds - 1:
-            return self.end
-        value = self.path((round + 1) / self.rounds)
-        low, high = sorted((self.start, self.end))
-        return min(max(math.floor(value + 0.5), low), high)
-
-    def path(self, t: float) -> float:
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Geometric(Decay):
-    """The same fraction every round: start (end/start)^t. Iterative magnitude pruning removes 20 % a round this way."""
-
-    def path(self, t: float) -> float:
-        if self.start <= 0 or self.end <= 0:
-            raise InvalidInput(f"{self}: a geometric schedule needs start and end above 0; use Cubic to reach 0")
-        return self.start * (self.end / self.start) ** t
-
-
-@dataclass(frozen=True)
-class Linear(Decay):
-    """The same number every round: start + (end - start) t. With rounds = |end - start|, one at a time."""
-
-    def path(self, t: float) -> float:
-        return self.start + (self.end - self.start) * t
-
-
-@dataclass(frozen=True)
-class Cubic(Decay):
-    """end + (start - end) (1 - t)^3: fast first, slow last. Source: Zhu and Gupta (2017), gradual magnitude pruning."""
-
-    def path(self, t: float) -> float:
-        return self.end + (self.start - self.end) * (1 - t) ** 3
-
-
-@dataclass(frozen=True)
-class Held:
-    """Another schedule as it stands in round `at`, in every round: what a closing stage holds on to."""
-
-    of: int | Schedule
-    at: int
-
-    def __call__(self, round: int, layout: Layout) -> Counts:
-        return amount(self.of, self.at, layout)
-
-
-@dataclass(frozen=True)
-class Cosine:
-    """A share of `of`, annealed: fraction/2 (1 + cos(pi r / rounds)) of its counts, rounded down; 0 from `rounds` on.
-
-    The number of connections that RigL moves in round r. Source: Evci et al. (2020), section 3.
-    """
-
-    of: int | Schedule
-    fraction: float
-    rounds: int
-    autonomous = False
-
-    def __call__(self, round: int, layout: Layout) -> Counts:
-        t = min(round / self.rounds, 1.0)
-        share = self.fraction / 2 * (1 + math.cos(math.pi * t))
-        counts = amount(self.of, round, layout)
-        if isinstance(counts, int):
-            return int(share * counts)
-        return tuple(int(share * k) for k in counts)
+__all__ = ["ERK", "Falling", "Rates", "RatesTo", "SmartRatio", "Uniform", "times"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +28,7 @@ class Uniform:
     total: int | Schedule
 
     def __call__(self, round: int, layout: Layout) -> tuple[int, ...]:
-        return _apportion(amount(self.total, round, layout), np.ones(len(layout.sizes)), layout)
+        return apportion(amount(self.total, round, layout), np.ones(len(layout.sizes)), layout)
 
 
 @dataclass(frozen=True)
@@ -147,7 +42,7 @@ class ERK:
 
     def __call__(self, round: int, layout: Layout) -> tuple[int, ...]:
         weight = np.array([sum(shape) / math.prod(shape) for shape in layout.shapes])
-        return _apportion(amount(self.total, round, layout), weight, layout)
+        return apportion(amount(self.total, round, layout), weight, layout)
 
 
 @dataclass(frozen=True)
@@ -189,7 +84,7 @@ class RatesTo:
         if round < self.rounds - 1:
             return tuple(math.ceil(share) for share in _left(t * (round + 1) / self.rounds, self.rates, layout))
         share = np.array(_left(t, self.rates, layout))
-        return _largest_remainder(share, np.array(layout.sizes, dtype=float), min(self.total, layout.n))
+        return largest_remainder(share, np.array(layout.sizes, dtype=float), min(self.total, layout.n))
 
 
 def times(total: int, rates: Sequence[float], layout: Layout) -> float:
@@ -234,7 +129,7 @@ class SmartRatio:
         body = Layout(layout.names[:-1], layout.shapes[:-1])
         end = max(k - body.n, min(math.floor(self.last * layout.sizes[-1] + 0.5), k // 2))
         depth = np.arange(L, 1, -1.0)  # L - l + 1 for l = 1..L-1
-        return (*_apportion(k - end, (depth**2 + depth) / np.arange(1.0, L) ** self.steepness, body), end)
+        return (*apportion(k - end, (depth**2 + depth) / np.arange(1.0, L) ** self.steepness, body), end)
 
 
 @dataclass(frozen=True)
@@ -268,34 +163,3 @@ def _below(counts: Counts, caps: Sequence[int]) -> tuple[int, ...]:
         more = min(missing, cap - cut[b])
         cut[b], missing = cut[b] + more, missing - more
     return tuple(cut)
-
-
-def _apportion(total: Counts, weight: np.ndarray, layout: Layout) -> tuple[int, ...]:
-    """Integers proportional to weight * size, none above its size, summing to min(total, n) exactly."""
-    if not isinstance(total, int):
-        raise InvalidInput(f"a total is divided over blocks, but it is already one count a block: {total}")
-    sizes = np.array(layout.sizes, dtype=float)
-    total = min(total, layout.n)
-    share = np.zeros_like(sizes)
-    open_ = np.ones(len(sizes), dtype=bool)  # blocks that are not full yet
-    while open_.any():
-        left = total - sizes[~open_].sum()
-        share[open_] = left * (weight * sizes)[open_] / (weight * sizes)[open_].sum()
-        full = open_ & (share > sizes)
-        if not full.any():
-            break
-        share[full] = sizes[full]
-        open_ &= ~full
-    return _largest_remainder(share, sizes, total)
-
-
-def _largest_remainder(share: np.ndarray, sizes: np.ndarray, total: int) -> tuple[int, ...]:
-    counts = np.floor(share)
-    order: Sequence[int] = np.argsort(-(share - counts), kind="stable").tolist()
-    missing = total - int(counts.sum())
-    while missing > 0:
-        for block in order:
-            if missing and counts[block] < sizes[block]:
-                counts[block] += 1
-                missing -= 1
-    return tuple(int(c) for c in counts)

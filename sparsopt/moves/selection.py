@@ -1,12 +1,9 @@
-"""Moves: which coordinates? A move is a frozen dataclass called with (f, state); it returns the next support.
+"""Moves that let coordinates in or out by a score: the whole vocabulary of the greedy and thresholding methods.
 
-Moves rank coordinates by *scores*, which are called the same way and return one number a coordinate, and choose among
-them through a *structure* (single elements, N:M, groups). How many is an integer or a schedule.
-
->>> Keep(10)                                    # the 10 largest weights of the current support
-Keep(k=10, by=Magnitude(), structure=Elements())
->>> Swap(3)                                     # three smallest weights out, three largest gradients in
-Swap(m=3, out=Magnitude(), into=Gradient(), structure=Elements())
+>>> from sparsopt.problems import Quadratic
+>>> problem = Quadratic(np.eye(3), np.array([2.0, 3.0, 1.0]))
+>>> Add(2)(problem, problem.start(0))
+array([ True,  True, False])
 """
 
 from __future__ import annotations
@@ -19,97 +16,14 @@ import numpy as np
 
 from sparsopt import support as sp
 from sparsopt.errors import InvalidInput
+from sparsopt.moves.scores import Gain, Gradient, Magnitude, Removal, Score
 from sparsopt.schedules import Counts, Schedule, amount
-from sparsopt.state import Array, Mask, State
+from sparsopt.state import Mask, State
 from sparsopt.support import Elements, Structure
 
-Score = Callable[[Any, State], Array]
 Move = Callable[[Any, State], Mask]
 
-__all__ = [
-    "Add",
-    "AddOrDrop",
-    "Choose",
-    "Drop",
-    "Everything",
-    "Gain",
-    "Gradient",
-    "Keep",
-    "Magnitude",
-    "Move",
-    "Random",
-    "Removal",
-    "Sample",
-    "Score",
-    "Stay",
-    "Swap",
-    "Visit",
-]
-
-
-# ---- scores --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Magnitude:
-    """|x_j|."""
-
-    def __call__(self, f: Any, state: State) -> Array:
-        return abs(state.x)
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """|g_j|, g the gradient of f at x."""
-
-    needs = ("gradient",)
-
-    def __call__(self, f: Any, state: State) -> Array:
-        return abs(f.gradient(state.x))
-
-
-@dataclass(frozen=True)
-class Gain:
-    """g_j^2 / (2 h_j): the guaranteed decrease of f by a step along coordinate j, h_j = curvature()[j] >= d2f/dx_j2.
-
-    For least squares this is the exact decrease, and the rule of OMP with normalised columns: rescaling a column does
-    not change what is selected (with `Gradient` it does). A coordinate without curvature has no gain.
-    """
-
-    needs = ("gradient", "curvature")
-    additive = True
-
-    def __call__(self, f: Any, state: State) -> Array:
-        g, h = f.gradient(state.x), f.curvature()
-        return sp.restrict(g * g / (2 * h + (h <= 0)), h > 0)
-
-
-@dataclass(frozen=True)
-class Removal:
-    """x_j^2 h_j / 2: the increase of f when x_j is set to zero at a point whose gradient vanishes on the support.
-
-    Exact for quadratics, an upper bound where h_j bounds the curvature.
-    """
-
-    needs = ("curvature",)
-    additive = True
-
-    def __call__(self, f: Any, state: State) -> Array:
-        return state.x * state.x * f.curvature() / 2
-
-
-@dataclass(frozen=True)
-class Random:
-    """Uniform numbers, a function of the state's seed and position. `salt` separates scores of one phase."""
-
-    salt: int = 0
-    autonomous = False  # another round, other numbers: a repeated state is no cycle
-
-    def __call__(self, f: Any, state: State) -> Array:
-        return sp.uniform((*state.key, self.salt), state.x)
-
-
-# ---- moves ---------------------------------------------------------------------------------------------------------
+__all__ = ["Add", "AddOrDrop", "Choose", "Drop", "Everything", "Keep", "Move", "Sample", "Stay", "Swap", "Visit"]
 
 
 @dataclass(frozen=True)
