@@ -122,6 +122,12 @@ class Result:
         """value - lower_bound, never below 0; 0 means proved optimal, inf that no bound is known."""
         return max(self.value - self.lower_bound, 0.0) if math.isfinite(self.lower_bound) else math.inf
 
+    def _bound_in_words(self) -> str:
+        bound, floor = self.lower_bound, getattr(self.certificates, "floor", -math.inf)
+        if -math.inf < bound <= floor < self.value:
+            return f"none known but {floor:.8g}, which no x is below"
+        return f"{bound:.8g} (gap {self.gap:.3g})" if math.isfinite(bound) else "none known"
+
     def __str__(self) -> str:
         size, nonzero = sp.count(self.support), sp.count(self.x != 0)
         rows = [
@@ -131,8 +137,7 @@ class Result:
             ("value", f"{self.value:.8g}"),
         ]
         if self.certificates is not None:
-            bound = self.lower_bound
-            rows.append(("lower bound", f"{bound:.8g} (gap {self.gap:.3g})" if math.isfinite(bound) else "none known"))
+            rows.append(("lower bound", self._bound_in_words()))
             if self.proof is None or not self.proof.complete:
                 rows.append(("shown", str(self.certificates.standing)))
         rows.append(("phases", f"{len(self.trace)} in {self.seconds:.3g} s"))

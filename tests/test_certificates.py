@@ -119,6 +119,7 @@ def test_the_best_swap_is_that_of_refitting_all(seed, p, k, additions, dependent
     draws = np.random.default_rng(seed)
     X, y = draws.standard_normal((p + 4, p)), draws.standard_normal(p + 4)
     if dependent:
+        X, y = draws.integers(-9, 10, X.shape).astype(float), np.round(8 * y)  # H is then exactly singular
         X[:, -1] = X[:, 0]
     for problem in (LeastSquares(X, y, intercept=True), LeastSquares(X, y, 0.3), Quadratic(X.T @ X, X.T @ y)):
         support = np.isin(np.arange(p), draws.permutation(p)[:k])
@@ -237,12 +238,21 @@ def test_the_standing_is_the_strongest_that_holds():
     wide = LeastSquares(np.random.default_rng(0).standard_normal((5, 8)), np.arange(5.0))  # no bound but 0
     best = enumerate_supports(wide, 2)[0]
     worst = wide.minimise_on(np.argsort(np.abs(wide.gradient(np.zeros(8)))) < 0)[0]
+    close = enumerate_supports(wide, 4)[0]
+    assert 0 < wide.value(close) < 0.1 * wide.value(0 * close)
     near = diagonal.minimise_on(np.array([True, True, False]))[0] - np.array([0.1, 0, 0])
     for problem, x, support, k, standing in (
         (diagonal, np.array([3.0, 2, 0]), np.array([True, True, False]), 2, Standing.OPTIMAL),
         (diagonal, near, near != 0, 2, Standing.WITHIN_GAP),
         (wide, best, best != 0, 2, Standing.ONE_SWAP_OPTIMAL),
         (wide, worst, worst != 0, 2, Standing.FEASIBLE),
+        (
+            wide,
+            close,
+            close != 0,
+            4,
+            Standing.ONE_SWAP_OPTIMAL,
+        ),  # almost exact, and no bound but 0: no gap to be within
         (diagonal, np.ones(3), np.ones(3, dtype=bool), 2, Standing.INFEASIBLE),
     ):
         assert Certificates(problem, x, support, k).standing is standing
@@ -321,13 +331,12 @@ def test_swaps_are_left_alone_where_they_cost_too_much(monkeypatch):
         monkeypatch.setattr(module, "MOST_WORK", work)
         assert Certificates(problem, x, support, 2).one_swap_optimal is answer
     monkeypatch.setattr(module, "MOST_WORK", 2e9)
-    for refits, known in ((8, True), (7, False)):  # two inside, four outside
-        monkeypatch.setattr(swaps, "MOST_REFITS", refits)
-        assert math.isfinite(swap_gain(problem, x, support)) is known
-    monkeypatch.setattr(swaps, "MOST_REFITS", 3)
-    assert Certificates(problem, x, support, 2).one_swap_optimal is None
-    monkeypatch.setattr(module, "MOST_WORK", 3)
-    assert Certificates(problem, x, support, 2).one_swap_optimal is None
+    work = 2 * (8 / 3 + 4 * 4) + 8 / 3 + 20 * 6**2  # each of two goes out, four may come in; S itself; a Gram
+    for most, known in ((work + 1, True), (work - 1, False)):
+        monkeypatch.setattr(swaps, "MOST_EXACT", most)
+        assert Certificates(problem, x, support, 2).one_swap_optimal is (True if known else None)
+    monkeypatch.setattr(swaps, "MOST_EXACT", 0)
+    assert math.isnan(swap_gain(problem, x, support))
 
 
 def test_an_exchange_that_the_gram_cannot_price_is_refitted():

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.certificates.swaps import swap_gain
+from sparsopt.certificates.swaps import neighbour_gain
 from sparsopt.certificates.tangents import TOLERANCE, lower_bound, tightened_bound
 from sparsopt.state import Array, Mask
 
@@ -30,18 +30,21 @@ STATIONARY = 1e-7  # of a gradient, relative to that at 0
 MOST_STEPS = 200  # towards a better lower bound
 MOST_WORK = 2e9  # operations that looking at every swap may take
 ROOT_WORK = 2e10  # operations that the bound of the relaxation may take: about a second
-NEAR = 0.1  # of the fall from f(0): what is called within a gap
+NEAR = 0.1  # of what could be gained at most: what is called within a gap
 
 
 class Standing(enum.Enum):
     """What is shown about a point, the strongest first. The value is a sentence for the user."""
 
     OPTIMAL = "Optimal: proved that no vector with at most k non-zeros has a lower value, beyond rounding."
-    WITHIN_GAP = "Within a gap: proved that at most a tenth of the fall from f(0) to f(x) could be gained beside it."
+    WITHIN_GAP = (
+        "Within a gap: proved that no vector with at most k non-zeros is lower by more than a tenth of f(x), nor by "
+        "more than a tenth of what x gained over 0."
+    )
     ONE_SWAP_OPTIMAL = (
         "One-swap optimal: no exchange of one coordinate lowers the value; what larger exchanges do is not known."
     )
-    FEASIBLE = "Feasible: at most k non-zeros; nothing more is shown."
+    FEASIBLE = "Feasible: at most k non-zeros; that it is the best or near it is not shown."
     INFEASIBLE = "Not feasible: more than k coordinates, a weight off the support, or one that is not finite."
 
     def __str__(self) -> str:
@@ -90,6 +93,11 @@ class Certificates:
         return max(best, tightened_bound(self.problem, self.x, self.k, steps))
 
     @cached_property
+    def floor(self) -> float:
+        """What f is never below, whatever x and k; -inf where that is not known. As a lower bound it says nothing."""
+        return float(self.problem.floor()) if hasattr(self.problem, "floor") else -math.inf
+
+    @cached_property
     def gap(self) -> float:
         """value - lower_bound >= 0: the most that could still be gained."""
         return max(self.value - self.lower_bound, 0.0)
@@ -108,12 +116,16 @@ class Certificates:
 
     @cached_property
     def standing(self) -> Standing:
-        """The strongest of: optimal, within a tenth, one-swap optimal, feasible."""
+        """The strongest of: optimal, within a tenth, one-swap optimal, feasible.
+
+        A tenth of f(x) less the least that f can be, and of f(0) - f(x): the bound `floor()`, which holds for every x,
+        puts nothing within a gap.
+        """
         if not self.feasible:
             return Standing.INFEASIBLE
         if self.optimal:
             return Standing.OPTIMAL
-        if self.gap <= NEAR * (self._value_at_zero - self.value):
+        if self.gap <= NEAR * min(self._value_at_zero - self.value, self.value - self.floor):
             return Standing.WITHIN_GAP
         return Standing.ONE_SWAP_OPTIMAL if self.one_swap_optimal else Standing.FEASIBLE
 
@@ -139,25 +151,20 @@ class Certificates:
     def one_swap_optimal(self) -> bool | None:
         """Whether no refit gives a smaller f: on S, after any swap of one coordinate, or any addition while |S| < k.
 
-        Exact for quadratics and least squares, up to 1e-9 of f(0) - f(x) and what `minimise_on` resolves. None where f
-        is neither, or where looking at all swaps would take more than 2e9 operations.
+        For quadratics and least squares; smaller by more than 1e-9 of f(0) - f(x), and than the last digits of f(x).
+        True is a proof: exchanges about which rounding leaves a doubt are made in rational arithmetic. None where f is
+        neither, where looking at all swaps would take more than 2e9 operations, or too many of them are doubtful.
         """
         size, p = int(np.count_nonzero(self.support)), self.x.shape[0]
         if not (self._plain and hasattr(self.problem, "hessian_columns")):
             return None
         if _rows(self.problem) * p * (size + 1) > MOST_WORK:
             return None
-        slack = 1e-9 * max(self._value_at_zero - self.value, 0.0) + 1e-13 * abs(self.value)
         if not self.feasible:
             return False
-        most = self._most_to_gain()
+        slack = 1e-9 * max(self._value_at_zero - self.value, 0.0) + 1e-13 * abs(self.value)
+        most = neighbour_gain(self.problem, self.x, self.support, additions=size < self.k, enough=slack)
         return None if math.isnan(most) else most <= slack
-
-    def _most_to_gain(self) -> float:
-        """f(x) less the best value of a refit on S, after a swap, or after an addition."""
-        refit, value = self.problem.minimise_on(self.support, self.x)
-        gain = swap_gain(self.problem, refit, self.support, additions=int(np.count_nonzero(self.support)) < self.k)
-        return self.value - value + (gain if math.isnan(gain) else max(gain, 0.0))
 
     @property
     def _plain(self) -> bool:
