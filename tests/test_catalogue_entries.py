@@ -12,7 +12,7 @@ from sparsopt.errors import InvalidInput
 from sparsopt.fits import Exact, GradientSteps
 from sparsopt.judges import IfDecreasing
 from sparsopt.method import Method, Phase, Stage, run
-from sparsopt.moves import Gradient, Magnitude, Random
+from sparsopt.moves import Everything, Gradient, Magnitude, Random
 from sparsopt.problems import LeastSquares, Quadratic
 from sparsopt.result import Status
 from sparsopt.schedules import Cubic, Geometric, Linear
@@ -141,7 +141,7 @@ def test_niht_converges_on_its_support():
 def test_feedback_with_k_of_everything_is_gradient_descent():
     problem = quadratic(*data(0))
     result = run(catalogue.iht_with_feedback(P, rounds=7), *started(problem))
-    steps = Method("gd", (Stage((Phase(catalogue.Everything(), GradientSteps(7)),)),))
+    steps = Method("gd", (Stage((Phase(Everything(), GradientSteps(7)),)),))
     np.testing.assert_array_equal(result.x, run(steps, *started(problem)).x)
 
 
@@ -167,6 +167,6 @@ def test_groups_are_selected_whole():
         catalogue.iht(1, structure=groups),
     ):
         assert np.flatnonzero(run(method, *started(problem)).support).tolist() == [4, 5, 6, 7]
-    wrong = Method("wrong", (Stage((Phase(catalogue.Everything(), Exact()),)),))
+    wrong = Method("wrong", (Stage((Phase(Everything(), Exact()),)),))
     swap = run(catalogue.replacement(2, start=wrong, structure=groups, **scores), *started(problem))
     assert swap.support.all()  # all groups are in: nothing to swap with

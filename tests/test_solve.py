@@ -12,6 +12,7 @@ from sparsopt import catalogue, support
 from sparsopt.certificates import Certificates
 from sparsopt.errors import InvalidResult
 from sparsopt.exact import enumerate_supports
+from sparsopt.fits import Exact
 from sparsopt.method import Method, Phase, Stage, run
 from sparsopt.moves import Everything, Keep
 from sparsopt.problems import LeastSquares, Logistic, Quadratic
@@ -125,7 +126,7 @@ def test_constant_zero_and_repeated_columns(make):
 
 
 def test_a_method_object():
-    mine = Method("mine", (Stage((Phase(Everything(), catalogue.Exact()), Phase(Keep(3), catalogue.Exact()))),))
+    mine = Method("mine", (Stage((Phase(Everything(), Exact()), Phase(Keep(3), Exact()))),))
     result = solve(PROBLEM, 3, method=mine)
     assert result.method is mine and np.flatnonzero(result.support).tolist() == [0, 3, 6]
     np.testing.assert_array_equal(result.x, run(mine, PROBLEM, PROBLEM.start()).x)
@@ -173,7 +174,7 @@ def test_divergence_in_mid_round_keeps_the_largest():
         def __call__(self, oracle, state):
             return state.but(x=state.x * np.nan)
 
-    stages = (Stage((Phase(Everything(), catalogue.Exact()), Phase(Everything(), Break()))),)
+    stages = (Stage((Phase(Everything(), Exact()), Phase(Everything(), Break()))),)
     result = solve(Toy(np.eye(3), [1.0, -3.0, 2.0]), 2, method=Method("broken", stages))
     assert result.x.tolist() == [0, -3, 2] and result.support.tolist() == [False, True, True]
     assert result.status is Status.NOT_FINITE

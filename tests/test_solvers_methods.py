@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsopt import catalogue
-from sparsopt.catalogue import Removal
 from sparsopt.errors import InvalidInput
 from sparsopt.exact import enumerate_supports
 from sparsopt.fits import Extrapolate, GradientSteps, InverseSmoothness, LineSearch
 from sparsopt.judges import WhileDecreasing
 from sparsopt.method import run
-from sparsopt.moves import Around, Entry, Exchange, Exit, Gain, Gradient, Magnitude, Noisy, Splice
+from sparsopt.moves import Around, Entry, Exchange, Exit, Gain, Gradient, Magnitude, Noisy, Removal, Splice
 from sparsopt.problems import LeastSquares, Logistic, Quadratic
 from sparsopt.regularised import Penalised, Regularised, Reweigh, Unregularise
 from sparsopt.result import Status

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from sparsopt import catalogue
 from sparsopt import support as sp
-from sparsopt.fits import InverseSmoothness
+from sparsopt.fits import Exact, InverseSmoothness
+from sparsopt.judges import WhileDecreasing
 from sparsopt.method import Method, Phase, Stage, run
-from sparsopt.moves import Gain, Gradient, Magnitude
+from sparsopt.moves import Gain, Gradient, Magnitude, Removal
 from sparsopt.problems import Logistic
 from tests.conftest import scaled
 from tests.toys import Quadratic, random_quadratic
@@ -183,7 +184,7 @@ def test_t4_frank_wolfe(seed, radius, condition):
 
 def swaps_only(k, start, out, into, judge=None, rounds=6):
     """Replacement from a given support."""
-    first = Method("given", (Stage((Phase(Given(tuple(map(int, start))), catalogue.Exact()),)),))
+    first = Method("given", (Stage((Phase(Given(tuple(map(int, start))), Exact()),)),))
     return catalogue.replacement(k, rounds=rounds, start=first, out=out, into=into, judge=judge)
 
 
@@ -197,7 +198,7 @@ class Given:
         return np.isin(np.arange(f.layout.n), self.members)
 
 
-@pytest.mark.parametrize("rule", [(Magnitude(), Gradient()), (catalogue.Removal(), Gain())])
+@pytest.mark.parametrize("rule", [(Magnitude(), Gradient()), (Removal(), Gain())])
 def test_t5_every_swap_is_a_step_towards_the_target(rule):
     """k >= s + m (kappa^2 - 1), kappa = beta_2 / lambda_{k+s}: D+ <= (1 - 1/(kappa m)) D, m = |S* minus S|.
 
@@ -237,7 +238,7 @@ def test_t5b_stuck_points_of_noiseless_problems():
         w[rng.choice(6, s, replace=False)] = rng.choice([-1, 1], s) * rng.uniform(0.3, 2, s)
         problem.c = problem.H @ w
         start = rng.choice(6, k, replace=False)
-        method = swaps_only(k, start, Magnitude(), Gradient(), catalogue.WhileDecreasing(1e-13), rounds=100)
+        method = swaps_only(k, start, Magnitude(), Gradient(), WhileDecreasing(1e-13), rounds=100)
         x = run(method, problem, problem.start()).x
         kappa = problem.smoothness(2) / problem.strong_convexity(min(k + s, 6))
         m = int(((w != 0) & ~(x != 0)).sum())

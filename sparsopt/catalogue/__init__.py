@@ -15,67 +15,19 @@ source: check it there before you rely on it.
 Method(name='omp', ...)
 """
 
+# ruff: noqa: F403, F405 - a family says itself what it offers: a new method is written in one file and no other
 from __future__ import annotations
 
-from sparsopt.catalogue import backward, exchanging, forward, regularised, sampling, thresholding
-from sparsopt.catalogue.backward import backward_elimination
-from sparsopt.catalogue.exchanging import best_swap, foba, local_search, oscillation, replacement, splicing
-from sparsopt.catalogue.forward import forward_greedy, frank_wolfe, fully_corrective, gradient_pursuit, ols, omp
-from sparsopt.catalogue.names import SSZ, Entry
-from sparsopt.catalogue.regularised import arht, regularised_iht
-from sparsopt.catalogue.sampling import randomised
-from sparsopt.catalogue.thresholding import (
-    aiht,
-    cosamp,
-    hard_thresholding,
-    htp,
-    iht,
-    iht_with_feedback,
-    momentum_iht,
-    niht,
-    partial_hard_thresholding,
-    subspace_pursuit,
-)
-from sparsopt.fits import Exact
-from sparsopt.judges import WhileDecreasing
-from sparsopt.moves import Everything, Removal
+from sparsopt.catalogue import backward, exchanging, forward, pursuits, regularised, sampling, thresholding
+from sparsopt.catalogue.backward import *
+from sparsopt.catalogue.exchanging import *
+from sparsopt.catalogue.forward import *
+from sparsopt.catalogue.names import *
+from sparsopt.catalogue.pursuits import *
+from sparsopt.catalogue.regularised import *
+from sparsopt.catalogue.sampling import *
+from sparsopt.catalogue.thresholding import *
 
-__all__ = [
-    "METHODS",
-    "SSZ",
-    "Entry",
-    "Everything",
-    "Exact",
-    "Removal",
-    "WhileDecreasing",
-    "aiht",
-    "arht",
-    "backward_elimination",
-    "best_swap",
-    "cosamp",
-    "foba",
-    "forward_greedy",
-    "frank_wolfe",
-    "fully_corrective",
-    "gradient_pursuit",
-    "hard_thresholding",
-    "htp",
-    "iht",
-    "iht_with_feedback",
-    "local_search",
-    "momentum_iht",
-    "niht",
-    "ols",
-    "omp",
-    "oscillation",
-    "partial_hard_thresholding",
-    "randomised",
-    "regularised_iht",
-    "replacement",
-    "splicing",
-    "subspace_pursuit",
-]
-
-FAMILIES = (forward, exchanging, backward, thresholding, regularised, sampling)
+FAMILIES = (forward, exchanging, backward, thresholding, pursuits, regularised, sampling)
 
 METHODS: dict[str, Entry] = {name: build for family in FAMILIES for name, build in family.METHODS.items()}

@@ -9,6 +9,8 @@ from sparsopt.moves import Everything, Keep, Removal, Score
 from sparsopt.schedules import Decay, Falling, Linear
 from sparsopt.support import Elements, Structure, units
 
+__all__ = ["backward_elimination"]
+
 
 def backward_elimination(
     schedule: Decay | Falling, by: Score = Removal(), fit: Fit = Exact(), structure: Structure = Elements()

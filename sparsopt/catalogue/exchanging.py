@@ -12,6 +12,8 @@ from sparsopt.moves import Entry as EntryGain
 from sparsopt.schedules import Schedule
 from sparsopt.support import Elements, Structure
 
+__all__ = ["best_swap", "foba", "local_search", "oscillation", "replacement", "splicing"]
+
 
 def replacement(
     k: int,

@@ -12,6 +12,8 @@ from sparsopt.moves import Add, Everything, Gain, Score, Visit
 from sparsopt.moves import Entry as EntryGain
 from sparsopt.support import Elements, Structure
 
+__all__ = ["forward_greedy", "frank_wolfe", "fully_corrective", "gradient_pursuit", "ols", "omp"]
+
 
 def forward_greedy(k: int, by: Score = Gain()) -> Method:
     """Forward greedy selection: k coordinate steps, older weights stay as they are.

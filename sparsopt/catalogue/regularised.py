@@ -9,6 +9,8 @@ from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything, Gradient, Keep, Magnitude, Stay, Swap
 from sparsopt.regularised import PenalisedStep, Reweigh, Unregularise
 
+__all__ = ["arht", "regularised_iht"]
+
 
 def arht(k: int, target: float, share: float | None = None, rounds: int = 1000) -> Method:
     """Adaptively regularised hard thresholding (ARHT), for `Regularised(problem, rho)`.

@@ -7,6 +7,8 @@ from sparsopt.fits import Average, Exact
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything, Sample
 
+__all__ = ["randomised"]
+
 
 def randomised(k: int) -> Method:
     """Randomised sparsification: k draws j ~ |w_j| from a dense minimiser w, averaged (unbiased), then nothing more.

@@ -1,18 +1,14 @@
-"""Moving densely, keeping the k largest: IHT and its family; support identification by thresholding.
+"""Moving densely, keeping the k largest: IHT and its family.
 
 The functions here step by one length and compare |x_j|, as their sources do, on columns of whatever scale. By name
-(`METHODS`, `solve(problem, k, "htp")`) they run in units in which every coordinate has curvature 1 (`sparsopt.units`),
-which is what the sources assume when they ask for columns of norm 1: steps are divided by h_j, and the k largest
-x_j^2 h_j are kept. Problems without curvature keep their own units.
+(`METHODS`, `solve(problem, k, "iht")`) they run in units in which every coordinate has curvature 1, which is what the
+sources assume when they ask for columns of norm 1.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from sparsopt.catalogue.names import Entry
+from sparsopt.catalogue.names import Entry, own_units
 from sparsopt.fits import (
-    Exact,
     Extrapolate,
     Feedback,
     Fit,
@@ -24,11 +20,13 @@ from sparsopt.fits import (
     Restrict,
     StepSize,
 )
-from sparsopt.judges import Judge, ShrinkStep, WhileDecreasing
+from sparsopt.judges import Judge, ShrinkStep
 from sparsopt.method import Method, Phase, Stage
-from sparsopt.moves import Add, Choose, Everything, Gain, Gradient, Keep, Magnitude, Removal, Score, Stay
+from sparsopt.moves import Choose, Everything, Keep, Magnitude, Score, Stay
 from sparsopt.schedules import Held, Schedule
 from sparsopt.support import Elements, Structure
+
+__all__ = ["aiht", "hard_thresholding", "iht", "iht_with_feedback", "momentum_iht", "niht"]
 
 
 def hard_thresholding(
@@ -83,67 +81,6 @@ def niht(k: int, rounds: int = 1000, step_size: StepSize | None = None, by: Scor
     return Method("niht", (Stage(stage.phases, rounds, ShrinkStep(step)),), "Blumensath, Davies (2010)")
 
 
-def htp(
-    k: int,
-    step_size: float | StepSize = InverseSmoothness(),
-    rounds: int = 200,
-    judge: Judge | None = None,
-    by: Score = Magnitude(),
-) -> Method:
-    """Hard thresholding pursuit (GraHTP for general f): a gradient step chooses S, the weights are refitted on it.
-
-    repeat:  S = support of H_k(x - step g);  x = argmin f on S      until S repeats
-
-    With step <= 1/L, f decreases until S repeats; with longer steps supports can cycle. By name the step is 1/h_j, the
-    source's step 1 on columns of norm 1: far longer than 1/L where columns are many. Least squares, step 1: recovery
-    if delta_{3s} < 1/sqrt(3)* (Foucart 2011), delta_{2s} < 0.3780 (Xie 2023).
-    """
-    stage = hard_thresholding(k, GradientSteps(1, step_size), Exact(), rounds, by=by)
-    return Method("htp", (Stage(stage.phases, rounds, judge),), "Foucart (2011); Yuan, Li, Zhang (2018)")
-
-
-def cosamp(
-    k: int,
-    rounds: int = 200,
-    judge: Judge | None = WhileDecreasing(),
-    by: Score = Gain(),
-    keep: Score = Magnitude(),
-) -> Method:
-    """CoSaMP; for general f gradient support pursuit (GraSP).
-
-    repeat:  T = S + the 2k largest gains;  b = argmin f on T;  S = the k largest |b|;  x = argmin f on S
-             stop unless f fell
-
-    Least squares: recovery if delta_{4k} < 1/2 (Song, Xia, Liu 2013; the source asked for 0.1). The source keeps b_S
-    without the last refit, and runs a fixed number of rounds.
-    """
-    stage = Stage((Phase(Add(2 * k, by), Exact()), Phase(Keep(k, keep), Exact())), rounds=rounds, judge=judge)
-    return Method("cosamp", (stage,), "Needell, Tropp (2009); Bahmani, Raj, Boufounos (2013)")
-
-
-def iht_with_feedback(
-    k: int | Schedule,
-    step_size: float | StepSize = InverseSmoothness(),
-    rounds: int = 1000,
-    steps: int = 1,
-    fit: Fit | None = None,
-    structure: Structure = Elements(),
-    by: Score = Magnitude(),
-) -> Method:
-    """IHT with feedback (lazy projection, dual averaging): the dense point keeps what thresholding cut off.
-
-    repeat:  S = the k largest |z|;  z <- z - step grad f(z_S), `steps` times;     at the end x = z_S
-
-    Its stochastic form is DPF (dynamic pruning with feedback, Lin et al. 2020). It need not settle: supports can
-    oscillate, and then the last one is returned.
-    """
-    train = Feedback(steps, step_size) if fit is None else fit
-    choose = Choose(k, by, structure)
-    last = Choose(Held(k, rounds) if callable(k) else k, by, structure)
-    stages = (Stage((Phase(choose, train),), rounds=rounds), Stage((Phase(last, Restrict()),)))
-    return Method("iht-with-feedback", stages, "Lin, Stich, Barba, Dmitriev, Jaggi (2020), convex form")
-
-
 def momentum_iht(
     k: int,
     momentum: float = 0.5,
@@ -183,75 +120,33 @@ def aiht(
     return Method("aiht", (Stage((*stage.phases, corrections), rounds),), "Blumensath (2012), Accelerated IHT")
 
 
-def partial_hard_thresholding(
-    k: int,
-    r: int = 1,
+def iht_with_feedback(
+    k: int | Schedule,
     step_size: float | StepSize = InverseSmoothness(),
     rounds: int = 1000,
-    judge: Judge | None = WhileDecreasing(),
-    into: Score = Gradient(),
+    steps: int = 1,
+    fit: Fit | None = None,
+    structure: Structure = Elements(),
     by: Score = Magnitude(),
 ) -> Method:
-    """Partial hard thresholding pursuit: HTP that lets in at most r coordinates a round.
+    """IHT with feedback (lazy projection, dual averaging): the dense point keeps what thresholding cut off.
 
-    S = the k largest |g| at 0, refit
-    repeat:  J = S + the r largest |g| outside;  z = x - step g on J;  S = the k largest |z|;  x = argmin f on S
-             stop unless f fell
+    repeat:  S = the k largest |z|;  z <- z - step grad f(z_S), `steps` times;     at the end x = z_S
 
-    r = k is HTP, r = 1 OMPR (Jain, Tewari, Dhillon 2011). Needs O(s kappa log kappa) rounds to find a support under
-    restricted strong convexity (Shen, Li 2017, abstract).
+    Its stochastic form is DPF (dynamic pruning with feedback, Lin et al. 2020). It need not settle: supports can
+    oscillate, and then the last one is returned.
     """
-    first = Stage((Phase(Add(k, into), Exact()),))
-    phases = (Phase(Add(r, into), GradientSteps(1, step_size)), Phase(Keep(k, by), Exact()))
-    source = "Jain, Tewari, Dhillon (2017), Partial hard thresholding"
-    return Method("partial-hard-thresholding", (first, Stage(phases, rounds, judge)), source)
-
-
-def subspace_pursuit(
-    k: int,
-    rounds: int = 200,
-    judge: Judge | None = WhileDecreasing(),
-    by: Score = Gain(),
-    keep: Score = Magnitude(),
-) -> Method:
-    """Subspace pursuit: k candidates join the k members, and the k largest of the refit stay.
-
-    S = the k largest gains at 0, refit
-    repeat:  T = S + the k largest gains;  b = argmin f on T;  S = the k largest |b|;  x = argmin f on S
-             stop unless f fell
-
-    Least squares: recovery if delta_{3k} < 0.4859 (Song, Xia, Liu 2013).
-    """
-    grow = Phase(Add(k, by), Exact())
-    stages = (Stage((grow,)), Stage((grow, Phase(Keep(k, keep), Exact())), rounds, judge))
-    return Method("subspace-pursuit", stages, "Dai, Milenkovic (2009)")
-
-
-# ---- by name -------------------------------------------------------------------------------------------------------
-
-
-def _curved(f: Any) -> bool:
-    """Whether a problem has units of its own: a curvature for each coordinate."""
-    return hasattr(f, "curvature") or hasattr(f, "curvature_at")
-
-
-def _steps(f: Any, rule: float | StepSize, **more: Any) -> dict[str, Any]:
-    """The step and the comparison in the problem's units."""
-    return {"step_size": PerCurvature(rule), "by": Removal(), **more} if _curved(f) else {}
-
-
-def _sizes(f: Any) -> Score:
-    return Removal() if _curved(f) else Magnitude()
+    train = Feedback(steps, step_size) if fit is None else fit
+    choose = Choose(k, by, structure)
+    last = Choose(Held(k, rounds) if callable(k) else k, by, structure)
+    stages = (Stage((Phase(choose, train),), rounds=rounds), Stage((Phase(last, Restrict()),)))
+    return Method("iht-with-feedback", stages, "Lin, Stich, Barba, Dmitriev, Jaggi (2020), convex form")
 
 
 METHODS: dict[str, Entry] = {
-    "iht": lambda k, f: iht(k, **_steps(f, InverseSmoothness())),
-    "niht": lambda k, f: niht(k, **_steps(f, Normalised(k))),
-    "momentum-iht": lambda k, f: momentum_iht(k, **_steps(f, InverseSmoothness())),
-    "aiht": lambda k, f: aiht(k, **_steps(f, InverseSmoothness(), polish=PerCurvature(LineSearch()))),
-    "htp": lambda k, f: htp(k, **_steps(f, 1.0)),
-    "partial-hard-thresholding": lambda k, f: partial_hard_thresholding(k, **_steps(f, 1.0, into=Gain())),
-    "cosamp": lambda k, f: cosamp(k, keep=_sizes(f)),
-    "subspace-pursuit": lambda k, f: subspace_pursuit(k, keep=_sizes(f)),
-    "iht-with-feedback": lambda k, f: iht_with_feedback(k, **_steps(f, InverseSmoothness())),
+    "iht": lambda k, f: iht(k, **own_units(f, InverseSmoothness())),
+    "niht": lambda k, f: niht(k, **own_units(f, Normalised(k))),
+    "momentum-iht": lambda k, f: momentum_iht(k, **own_units(f, InverseSmoothness())),
+    "aiht": lambda k, f: aiht(k, **own_units(f, InverseSmoothness(), polish=PerCurvature(LineSearch()))),
+    "iht-with-feedback": lambda k, f: iht_with_feedback(k, **own_units(f, InverseSmoothness())),
 }

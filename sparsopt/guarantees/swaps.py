@@ -22,6 +22,7 @@ import numpy as np
 
 from sparsopt import catalogue
 from sparsopt import support as sp
+from sparsopt.fits import Exact
 from sparsopt.guarantees import draws
 from sparsopt.guarantees.base import ROUNDING, Given, Observed, Protected, Setting, Theorem, Verdict, observe
 from sparsopt.judges import WhileDecreasing
@@ -42,7 +43,7 @@ class _Replacement(Theorem):
     def method(self, start: Mask, rounds: int, setting: Setting = Setting(), judge: Any = None) -> Method:
         """Swaps from a given support, which contains the preselected coordinates."""
         out: Score = Magnitude() if not setting.preselected else Protected(setting.preselected, Magnitude())
-        first = Method("given", (Stage((Phase(Given(tuple(np.flatnonzero(start).tolist())), catalogue.Exact()),)),))
+        first = Method("given", (Stage((Phase(Given(tuple(np.flatnonzero(start).tolist())), Exact()),)),))
         return catalogue.replacement(
             0, rounds=rounds, start=first, out=out, into=setting.into, judge=judge, structure=setting.structure
         )
@@ -56,7 +57,7 @@ class _Replacement(Theorem):
             isinstance(swap, Swap)
             and swap.m == 1
             and swap.structure == Setting().structure
-            and isinstance(phases[0].fit, catalogue.Exact)
+            and isinstance(phases[0].fit, Exact)
             and (type(swap.out), type(swap.into)) in ((Magnitude, Gradient), (Removal, Gain))
         )
 

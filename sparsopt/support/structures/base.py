@@ -50,8 +50,8 @@ def unit_labels(structure: Structure, n: int) -> np.ndarray:
 
 def units(problem: Any) -> int:
     """How many of what k counts there are: coordinates, groups or rows."""
-    n = problem.layout.n
-    return int(unit_labels(getattr(problem, "structure", None), n).max(initial=-1)) + 1
+    structure: Any = getattr(problem, "structure", None)  # without one, k counts coordinates
+    return int(unit_labels(structure, problem.layout.n).max(initial=-1)) + 1
 
 
 def allows(structure: Structure, support: Mask, k: int, layout: Layout) -> bool:
