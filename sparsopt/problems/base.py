@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from sparsopt import heap
 from sparsopt.state import Array, Layout, Mask, State
 from sparsopt.support import Elements, Structure
 
@@ -43,6 +44,7 @@ class Problem:
     _memo: Any = None
 
     def __init__(self, p: int, dtype: Any = np.float64) -> None:
+        heap.keep()
         torch_name = str(dtype).removeprefix("torch.")
         self.layout, self.dtype = Layout.single(p), np.dtype(dtype if torch_name == str(dtype) else torch_name)
 
