@@ -18,6 +18,7 @@ from sparsopt.portfolio.pool import Pool, View
 from sparsopt.portfolio.swept import Swept
 from sparsopt.portfolio.tableau import Tableau, pair_gains
 from sparsopt.problems import LeastSquares, Logistic
+from sparsopt.solvers import solve
 from tests.conftest import scaled
 
 SEEDS = st.integers(0, 10**6)
@@ -313,3 +314,17 @@ def test_where_p_is_huge_a_pool_is_searched(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(quadratic, "WIDE", 100)
     monkeypatch.setattr(quadratic, "POOL", 60)
     assert value("squares", f, 4) <= whole * 1.2
+
+
+@pytest.mark.parametrize("level", [1.0, 0.3, 1e6, 0.0])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csc_array, lambda X: X.astype(np.float32)])
+@pytest.mark.parametrize("p", [6, 40, 300])
+def test_constant_columns_beside_an_intercept_are_as_if_they_were_not_there(p, form, level):
+    """Centred, they are nothing but rounding: nothing to divide by, and nothing to select."""
+    X, y = data(3, 60, p, 3)
+    flat = [1, p // 2, p - 1]
+    X[:, flat] = level
+    rest = np.setdiff1d(np.arange(p), flat)
+    for k in (1, 3):
+        found, wanted = (solve(LeastSquares(form(part), y, intercept=True), k) for part in (X, X[:, rest]))
+        assert found.value == pytest.approx(wanted.value, rel=1e-5) and not found.support[flat].any()

@@ -53,7 +53,9 @@ class Search:
         self.p = problem.layout.n
         self.h: Vector = np.asarray(problem.curvature(), dtype=float)
         self.zero: Vector = problem.start(0).x
-        self.c: Vector = -np.asarray(problem.gradient(self.zero), dtype=float)  # f = x'Hx/2 - c'x + constant
+        self.flat = self.h <= 0  # constant columns, say: what is left of them is rounding
+        g = np.asarray(problem.gradient(self.zero), dtype=float)
+        self.c: Vector = np.where(self.flat, 0.0, -g)  # f = x'Hx/2 - c'x + constant
         self.start: Vector = self.usable(self.c**2)  # what each coordinate gains at 0
         self.tolerance = 2e-10 * float(self.start.max(initial=0.0))  # of that, so that it has a meaning where f is 0
         self.seed = seed
@@ -128,6 +130,8 @@ class Search:
     def whole(self) -> tuple[Indices, bool]:
         """Stages A and B where p is small. What exchanges of two find is kept; C to F begin where they have begun."""
         H = np.asarray(self.problem.hessian_block(np.arange(self.p)), dtype=float)
+        if self.flat.any():
+            H = np.where(self.flat | self.flat[:, None], 0.0, H)
         self.rows = H.__getitem__
         self.own = t = Tableau(H, self.c)
         t.forward(self.k)
