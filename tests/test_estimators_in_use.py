@@ -18,9 +18,9 @@ pytest.importorskip("sklearn", minversion="1.6")
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
-from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold, cross_validate
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold, StratifiedKFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, PolynomialFeatures, StandardScaler
 
 from sparsopt.estimators import (
     SparseClassifier,
@@ -171,6 +171,48 @@ def test_groups_reach_the_splitter(make):
     np.testing.assert_array_equal(model.losses_, same.losses_)
     with pytest.raises(ValueError, match="groups"):
         make([1], cv=GroupKFold(5)).fit(X, target)
+
+
+@pytest.mark.parametrize("make", [SparseRegressorCV, SparseClassifierCV])
+def test_groups_stay_together_where_cv_is_a_number(make):
+    X, y, groups = grouped_data()
+    target, splitter = (y, GroupKFold(4)) if make is SparseRegressorCV else (y > np.median(y), StratifiedGroupKFold(4))
+    model = make([1, 2, 3], cv=4).fit(X, target, groups=groups)
+    same = make([1, 2, 3], cv=splitter).fit(X, target, groups=groups)
+    np.testing.assert_array_equal(model.losses_, same.losses_)
+    assert not np.array_equal(model.losses_, make([1, 2, 3], cv=4).fit(X, target).losses_)
+
+
+@pytest.mark.parametrize("many", [2, 3])
+def test_class_weights_are_weights_of_rows(many):
+    X, y, _ = data()
+    labels = np.array(["a", "b", "c"])[np.digitize(y, [2.5, 4.0])] if many == 3 else y > 3
+    counts = {label: np.mean(labels == label) for label in np.unique(labels)}
+    weight = np.array([1 / (many * counts[label]) for label in labels])
+    weighted = SparseClassifier(3).fit(X, labels, sample_weight=weight)
+    for given in ("balanced", {label: 1 / (many * share) for label, share in counts.items()}):
+        found = SparseClassifier(3, class_weight=given).fit(X, labels)
+        np.testing.assert_allclose(found.coef_, weighted.coef_, rtol=1e-9, atol=1e-12)
+    assert not np.allclose(SparseClassifier(3).fit(X, labels).coef_, weighted.coef_, rtol=1e-2)
+    once = SparseClassifierCV([2, 3], cv=3, class_weight="balanced").fit(X, labels)
+    np.testing.assert_allclose(once.losses_, SparseClassifierCV([2, 3], cv=3).fit(X, labels, weight).losses_, rtol=1e-9)
+    with pytest.raises(ValueError, match="class_weight"):
+        SparseClassifier(3, class_weight="even").fit(X, labels)
+
+
+@pytest.mark.parametrize("model", EVERY, ids=lambda model: type(model).__name__)
+def test_frames_with_names_and_no_warning(model):
+    pandas = pytest.importorskip("pandas")
+    X, y, labels = data()
+    frame = pandas.DataFrame(X, columns=[f"x{j}" for j in range(12)])
+    found = clone(model).fit(frame, labels if "Classifier" in type(model).__name__ else y)
+    np.testing.assert_allclose(outcome(found), outcome(fitted(clone(model))), rtol=1e-12)
+
+
+def test_a_constant_column_in_a_pipeline():
+    X, y, _ = data()
+    made = make_pipeline(StandardScaler(), PolynomialFeatures(2), SparseRegressor(3)).fit(X, y)  # its first is constant
+    assert set(made[1].get_feature_names_out()[made[-1].support_]) == {"x1", "x4", "x7"}
 
 
 def test_groups_are_routed(routing):

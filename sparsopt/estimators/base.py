@@ -43,6 +43,9 @@ class Linear(BaseEstimator):
     def _checked(self, X: Any, y: Any) -> tuple[Any, Any]:
         raise NotImplementedError
 
+    def _weight(self, X: Any, y: Any, sample_weight: Any) -> Array:
+        return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+
     def _size(self, problem: Any, X: Any, y: Any, weight: Array) -> int:
         """k: as given, or as the criterion chooses it on all rows, of which `problem` is made."""
         if self.k is not None:
@@ -52,7 +55,7 @@ class Linear(BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Fit to X (n, p), dense, sparse or a data frame, and y (n,); sample_weight (n,) >= 0."""
         X, y = self._checked(X, y)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = self._weight(X, y, sample_weight)
         problem = self._problem(X, y, weight)
         self.k_ = self._size(problem, X, y, weight)
         result = solve(problem, self.k_, self.method, self.seed)
@@ -74,7 +77,9 @@ class Linear(BaseEstimator):
 
     def _scores(self, X: Any) -> Array:
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=FORMATS, dtype=TYPES, reset=False)
+        return self._linear(validate_data(self, X, accept_sparse=FORMATS, dtype=TYPES, reset=False))
+
+    def _linear(self, X: Any) -> Array:
         return X @ self.coef_.T + self.intercept_
 
     def __sklearn_tags__(self) -> Any:

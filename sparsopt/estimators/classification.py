@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
@@ -29,8 +30,11 @@ class SparseClassifier(ClassifierMixin, Linear):
     minimise  the mean negative log-likelihood + ridge/2 |w|^2   over coefficients of at most k features
 
     Parameters as for `SparseRegressor`. ridge is 1e-3 unless given: without one, classes that few features separate
-    have no best coefficients. Attributes: classes_, coef_ (1, p) or (classes, p), intercept_, support_ (p,), k_,
-    status_, value_.
+    have no best coefficients.
+
+    class_weight   None, "balanced" (n / (classes * rows of the class)), or {label: weight}: multiplies sample_weight
+
+    Attributes: classes_, coef_ (1, p) or (classes, p), intercept_, support_ (p,), k_, status_, value_.
     """
 
     def __init__(
@@ -40,10 +44,11 @@ class SparseClassifier(ClassifierMixin, Linear):
         method: Any = "auto",
         ridge: float = 1e-3,
         fit_intercept: bool = True,
+        class_weight: Any = None,
         criterion: Any = "ebic",
         seed: int = 0,
     ) -> None:
-        self.k, self.method, self.ridge = k, method, ridge
+        self.k, self.method, self.ridge, self.class_weight = k, method, ridge, class_weight
         self.fit_intercept, self.criterion, self.seed = fit_intercept, criterion, seed
 
     def _checked(self, X: Any, y: Any) -> tuple[Any, Any]:
@@ -53,6 +58,10 @@ class SparseClassifier(ClassifierMixin, Linear):
         if self.classes_.size < 2:
             raise InvalidInput(f"y has one class only ({self.classes_[0]}); a classifier needs at least two classes")
         return X, codes
+
+    def _weight(self, X: Any, y: Any, sample_weight: Any) -> Array:
+        weight = super()._weight(X, y, sample_weight)
+        return weight * compute_sample_weight(self.class_weight, self.classes_[y])
 
     def _problem(self, X: Any, y: Any, weight: Any) -> Any:
         present = np.unique(y[weight > 0])
@@ -68,8 +77,7 @@ class SparseClassifier(ClassifierMixin, Linear):
 
     def decision_function(self, X: Any) -> Array:
         """The log-odds of the second class, (n,); with more classes the scores of each, (n, classes)."""
-        scores = self._scores(X)
-        return scores.ravel() if self.classes_.size == 2 else scores
+        return self._decisions(self._scores(X))
 
     def predict(self, X: Any) -> Array:
         """The most probable class, (n,)."""
@@ -78,12 +86,19 @@ class SparseClassifier(ClassifierMixin, Linear):
 
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of the classes' probabilities, (n, classes)."""
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return -np.logaddexp(0.0, np.stack([scores, -scores], axis=1))
-        scores = scores - scores.max(axis=1, keepdims=True)
-        return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        return log_probabilities(self.decision_function(X))
 
     def predict_proba(self, X: Any) -> Array:
         """The classes' probabilities, (n, classes)."""
         return np.exp(self.predict_log_proba(X))
+
+    def _decisions(self, scores: Array) -> Array:
+        return scores.ravel() if self.classes_.size == 2 else scores
+
+
+def log_probabilities(scores: Array) -> Array:
+    """Of log-odds (n,) or scores (n, classes): (n, classes)."""
+    if scores.ndim == 1:
+        return -np.logaddexp(0.0, np.stack([scores, -scores], axis=1))
+    scores = scores - scores.max(axis=1, keepdims=True)
+    return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))

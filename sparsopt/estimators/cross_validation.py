@@ -9,15 +9,16 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, check_cv
 
 from sparsopt.choosing import default_ks
 from sparsopt.errors import InvalidInput
 from sparsopt.estimators.base import ALONG, Linear
-from sparsopt.estimators.classification import SparseClassifier
+from sparsopt.estimators.classification import SparseClassifier, log_probabilities
 from sparsopt.estimators.regression import SparseRegressor
 from sparsopt.paths import path
 from sparsopt.state import Array
@@ -32,7 +33,7 @@ class _CrossValidated(Linear):
     cv: Any
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
-        """As for the model with a given k; groups (n,): for a splitter that keeps groups of rows together."""
+        """As for the model with a given k; groups (n,): rows with one label are held out together."""
         self._groups = groups
         try:
             return super().fit(X, y, sample_weight)
@@ -41,7 +42,9 @@ class _CrossValidated(Linear):
 
     def _size(self, problem: Any, X: Any, y: Any, weight: Array) -> int:
         classes = hasattr(self, "classes_")
-        splitter: Any = check_cv(self.cv, y, classifier=classes)
+        apart = self._groups is not None and (self.cv is None or isinstance(self.cv, Integral))  # a number of folds
+        whole = StratifiedGroupKFold if classes else GroupKFold
+        splitter: Any = whole(self.cv or 5) if apart else check_cv(self.cv, y, classifier=classes)
         folds = list(splitter.split(X, y, self._groups))
         most = default_ks(int(weight.sum()), X.shape[1])[-1]
         self.ks_ = np.unique(np.arange(most + 1) if self.ks is None else np.asarray(self.ks, dtype=int))
@@ -89,12 +92,12 @@ class SparseRegressorCV(_CrossValidated, SparseRegressor):
         self.fit_intercept, self.seed = fit_intercept, seed
 
     def _losses(self, X: Any, y: Any) -> Array:
-        error = (y - (X @ self.coef_.T + self.intercept_)) ** 2
+        error = (y - self._linear(X)) ** 2
         return error if error.ndim == 1 else error.sum(axis=1)
 
 
 class SparseClassifierCV(_CrossValidated, SparseClassifier):
-    """`SparseClassifier` with k by cross-validation of the log-loss. Parameters as for `SparseRegressorCV`."""
+    """`SparseClassifier` with k by cross-validation of the log-loss. Parameters as for it and `SparseRegressorCV`."""
 
     def __init__(
         self,
@@ -104,10 +107,11 @@ class SparseClassifierCV(_CrossValidated, SparseClassifier):
         method: Any = "auto",
         ridge: float = 1e-3,
         fit_intercept: bool = True,
+        class_weight: Any = None,
         seed: int = 0,
     ) -> None:
-        self.ks, self.cv, self.method, self.ridge = ks, cv, method, ridge
+        self.ks, self.cv, self.method, self.ridge, self.class_weight = ks, cv, method, ridge, class_weight
         self.fit_intercept, self.seed = fit_intercept, seed
 
     def _losses(self, X: Any, y: Any) -> Array:
-        return -self.predict_log_proba(X)[np.arange(len(y)), y]
+        return -log_probabilities(self._decisions(self._linear(X)))[np.arange(len(y)), y]
