@@ -110,13 +110,26 @@ def stored(name: str) -> tuple[np.ndarray, np.ndarray]:
 
     Raises DataError where it is not.
     """
-    folder = os.environ.get("SPARSOPT_DATA")
-    path = Path(folder or "") / "convex" / f"{name}.npz"
-    if not folder or not path.exists():
+    path = stored_at(name)
+    if path is None:
         raise DataError(f"{name}: set SPARSOPT_DATA to a folder that has convex/{name}.npz")
     with np.load(path, allow_pickle=False) as file:
-        X, y = file["X"], file["y"]
+        X, y = file["X"] if "X" in file.files else _dense(file), file["y"]
     return X[:, ~np.isnan(X).any(axis=0)], y
+
+
+def stored_at(name: str) -> Path | None:
+    """Where convex/NAME.npz is, None where it is not."""
+    folder = os.environ.get("SPARSOPT_DATA")
+    path = Path(folder or "") / "convex" / f"{name}.npz"
+    return path if folder and path.exists() else None
+
+
+def _dense(file: Any) -> np.ndarray:
+    """A matrix that scipy.sparse.save_npz wrote by rows."""
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix((file["data"].astype(float), file["indices"], file["indptr"]), shape=file["shape"]).toarray()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from benchmarks.convex_peers.process import MISSING, ask
+from benchmarks.convex_peers.process import LATE, MISSING, REFUSED, ask
 from benchmarks.convex_peers.reach import METHOD
 from sparsopt.errors import MissingCapability
 
@@ -64,12 +64,19 @@ class SideCell:
 
     def compute(self, folder: Any, threads: int) -> dict[str, Any]:
         """A row for every seed. Raises `MissingCapability` if the package cannot be imported."""
-        asked = {"problem": self.problem, "seeds": self.seeds, "method": self.method, "patience": self.bench.patience}
-        answer = ask(self.bench.python, asked, threads, self.bench.budget)
-        if answer.failure.startswith(MISSING):
-            raise MissingCapability(answer.failure)
-        done = {line["seed"]: line for line in answer.lines if "value" in line}
-        return {"rows": [done.get(seed, {"seed": seed, "failure": answer.failure}) for seed in self.seeds]}
+        rows: dict[int, dict[str, Any]] = {}
+        while left := [seed for seed in self.seeds if seed not in rows]:
+            asked = {"problem": self.problem, "seeds": left, "method": self.method, "patience": self.bench.patience}
+            answer = ask(self.bench.python, asked, threads, self.bench.budget)
+            if answer.failure.startswith(MISSING):
+                raise MissingCapability(answer.failure)
+            rows |= {line["seed"]: line for line in answer.lines if "value" in line}
+            failed = [seed for seed in left if seed not in rows]
+            if answer.failure.startswith((LATE, REFUSED)):  # another draw is not quicker, or smaller
+                rows |= {seed: {"failure": answer.failure} for seed in failed}
+            elif failed:
+                rows[failed[0]] = {"failure": answer.failure or "no answer"}
+        return {"rows": [{**rows[seed], "seed": seed} for seed in self.seeds]}
 
     def records(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One row of results for every seed."""
@@ -113,5 +120,3 @@ class Duel:
     def records(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One row."""
         return [{"problem": self.problem, "rival": self.rival, **result, "seed": self.seed}]
-
-

@@ -1,58 +1,123 @@
-"""The figure of the side-by-side: for each problem, seconds against excess over the best, a mark a method."""
+"""The figure of the side-by-side: a panel a problem, a row a method, seconds to the right.
+
+A full mark stands for the best objective found, on every draw; an open one says how far above it is. A bar spans the
+draws. The dotted line is the floor, k products with all of X'; the band goes from the time of `auto` to three times
+that, so what is as good should stand to the right of it. Growing problems are curves, in panels of their own.
+"""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.convex_peers.methods import OURS
-from benchmarks.convex_peers.tables import Line
-from benchmarks.style import INK, figure
+from benchmarks.convex_peers.growth import GROWING, curves
+from benchmarks.convex_peers.looks import BAD, BAND, SIZE, color, ordered
+from benchmarks.convex_peers.tables import EQUAL, REFERENCE, Line
+from benchmarks.style import INK, SOFT, figure
 
-COLORS = ("#0072B2", "#009E73", "#D55E00", "#AA4499", "#56B4E9", "#E69F00", "#6b7078")  # Okabe and Ito (2008)
-MARKERS = "osD^vPX<>"
-ACROSS = 4
+ACROSS, ROW, WIDTH = 4, 0.165, 2.75  # panels; inches
+LEAST = 1.5  # the axis spans this many decades at least
 
 
 def draw(lines: Sequence[Line]) -> str:
-    """SVG text: filled marks are ours, hollow ones the peers'."""
-    problems = list(dict.fromkeys(line.problem for line in lines))
-    methods = list(dict.fromkeys(line.method for line in sorted(lines, key=lambda line: line.method not in OURS)))
-    looks = {name: (COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(methods)}
-    across = min(ACROSS, len(problems))
-    down = math.ceil(len(problems) / across)
-    height = max(2.7 * down, 0.24 * len(methods) + 0.4)
-    with figure(3.1 * across + 2.2, height, "side-by-side", nrows=down, ncols=across) as (made, grid, drawn):
-        for axes, problem in zip(grid.flat, problems, strict=False):
-            _panel(axes, [line for line in lines if line.problem == problem and not line.failure], looks)
-            axes.set_title(problem)
-        for axes in grid.flat[len(problems) :]:
-            axes.set_visible(False)
-        made.supxlabel("seconds, the best of several runs", fontsize=9.5)
-        made.supylabel("% above the best objective found", fontsize=9.5)
-        made.legend(handles=[_handle(name, *looks[name]) for name in methods], loc="outside right upper", frameon=False)
+    """SVG text."""
+    growing = [line for line in lines if line.problem.startswith(GROWING)]
+    rest = [line for line in lines if not line.problem.startswith(GROWING)]
+    problems = list(dict.fromkeys(line.problem for line in rest))
+    methods = ordered({line.method for line in rest})
+    down = math.ceil(len(problems) / ACROSS) + (1 if growing else 0)
+    across = ACROSS if growing else min(ACROSS, len(problems))
+    height = 0.9 + down * max(ROW * len(methods or ordered({line.method for line in growing})) + 0.75, 2.2)
+    with figure(WIDTH * across + 1.6, height, "side-by-side", nrows=down, ncols=across) as (made, grid, drawn):
+        for place, axes in enumerate(grid.flat):
+            if place < len(problems):
+                _panel(axes, [line for line in rest if line.problem == problems[place]], methods, place % across == 0)
+            else:
+                axes.set_visible(False)
+        if growing:
+            curves(made, grid, growing)
+        made.supxlabel("seconds, the best of several runs; bars span the draws", fontsize=9.5)
+        made.legend(handles=_legend(), loc="outside upper left", ncols=5, frameon=False, fontsize=8.5)
     return drawn[0]
 
 
-def _panel(axes: Any, lines: Sequence[Line], looks: dict[str, tuple[str, str]]) -> None:
-    if not lines:
-        return
+def _panel(axes: Any, lines: Sequence[Line], methods: Sequence[str], named: bool) -> None:
+    axes.set_title(lines[0].problem)
     axes.set_xscale("log")
-    axes.set_yscale("symlog", linthresh=0.1)
+    axes.grid(axis="y", visible=False)
+    axes.set_ylim(len(methods) - 0.4, -0.6)
+    axes.set_yticks(range(len(methods)), methods if named else [""] * len(methods), fontsize=SIZE + 1)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=SIZE + 1)
+    if named:
+        for label, name in zip(axes.get_yticklabels(), methods, strict=True):
+            label.set(color=color(name), fontweight="bold" if name == REFERENCE else "normal")
+    done = [line for line in lines if not math.isnan(line.seconds)]
+    _limits(axes, done)
+    _landmarks(axes, done)
     for line in lines:
-        color, marker = looks[line.method]
-        face = color if line.method in OURS else "white"
-        axes.plot([line.seconds], [max(line.excess, 0.0)], marker, color=color, markerfacecolor=face, markersize=6)
-    seconds = [line.seconds for line in lines]
-    axes.set_xlim(min(seconds) / 2, max(2 * max(seconds), 10 * min(seconds)))
+        _mark(axes, line, methods.index(line.method))
+
+
+def _limits(axes: Any, done: Sequence[Line]) -> None:
+    """Decades around everything that is drawn, with room for words at the right."""
+    times = [time for line in done for time in (line.fastest, line.slowest, line.seconds / line.floors)] or [1e-3, 1.0]
+    low, high = math.log10(min(times)) - 0.25, math.log10(max(times))
+    axes.set_xlim(10**low, 10 ** (max(high, low + LEAST) + 0.32 * max(high - low, LEAST)))
     axes.xaxis.set_minor_formatter("")
-    axes.set_ylim(-0.05, max([1.0, *(2 * line.excess for line in lines)]))
-    axes.axhline(0, color=INK, linewidth=0.8)
 
 
-def _handle(name: str, color: str, marker: str) -> Any:
+def _landmarks(axes: Any, done: Sequence[Line]) -> None:
+    for line in done:
+        if line.method == REFERENCE:
+            axes.axvspan(line.seconds, 3 * line.seconds, color=BAND, linewidth=0, zorder=0)
+    if done:
+        floor = statistics.median(line.seconds / line.floors for line in done)
+        axes.axvline(floor, color=SOFT, linewidth=0.9, linestyle=(0, (1.2, 1.4)), zorder=1)
+
+
+def _mark(axes: Any, line: Line, row: int) -> None:
+    if math.isnan(line.seconds):
+        axes.text(0.98, row, _brief(line.failure), transform=axes.get_yaxis_transform(), **_words(BAD, "right"))
+        return
+    ink = color(line.method)
+    best = line.best == line.seeds
+    axes.plot([line.fastest, line.slowest], [row, row], "-", color=ink, linewidth=1.0, zorder=2)
+    axes.plot([line.seconds], [row], "o", color=ink, markerfacecolor=ink if best else "white", markersize=4.6, zorder=3)
+    said = "" if best else _above(line)
+    if line.failure:
+        said = f"{said}  {_brief(line.failure)}".strip()
+    axes.annotate(said, (line.slowest, row), xytext=(5, -0.3), textcoords="offset points", **_words(SOFT, "left"))
+
+
+def _words(ink: str, side: str) -> dict[str, Any]:
+    return {"color": ink, "ha": side, "va": "center", "fontsize": SIZE}
+
+
+def _above(line: Line) -> str:
+    """How far above the best, or on how many draws it is there if it is on most."""
+    if line.excess <= 100 * EQUAL:
+        return f"{line.best} of {line.seeds}"
+    return f"+{line.excess:.2g} %" if line.excess < 99.5 else f"x {1 + line.excess / 100:.3g}"
+
+
+def _brief(failure: str) -> str:
+    """A few words for the figure; the table has all of them."""
+    known = {"not finished after": "> " + failure.removeprefix("not finished after "), "died of": "crashed"}
+    known |= {"cannot be imported": "missing", "not asked": "too large"}
+    return next((word for start, word in known.items() if failure.startswith(start)), "failed")
+
+
+def _legend() -> list[Any]:
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
-    face = color if name in OURS else "white"
-    return Line2D([], [], color=color, marker=marker, linestyle="none", markerfacecolor=face, label=name)
+    dot = {"marker": "o", "linestyle": "none", "color": INK, "markersize": 4.6}
+    return [
+        Line2D([], [], label="best objective on every draw", **dot),
+        Line2D([], [], label="above it: median", markerfacecolor="white", **dot),
+        Patch(color=BAND, label="up to 3 times the time of auto"),
+        Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (1.2, 1.4)), label="floor: k products with X'"),
+    ]

@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.convex_peers.peers import PEERS
+from benchmarks import environment
+from benchmarks.convex_peers.peers import FILE, PEERS, Peer
 from benchmarks.convex_peers.problems import Case
+from benchmarks.convex_peers.process import REFUSED
 from sparsopt.branch_and_bound.solver import BranchAndBound
+from sparsopt.errors import InvalidInput
 from sparsopt.names import lookup
 from sparsopt.portfolio.auto import Auto
 
@@ -32,38 +35,50 @@ OURS: dict[str, Any] = {
     "htp": "htp",
     "branch-and-bound": BranchAndBound(seconds=10.0),
 }
-EXACT = ("P2", "P8", "communities")  # where branch and bound is meant to end within its seconds
-FLOOR = "floor"
+EXACT = ("P2", "P8", "communities", "prostate-esl")  # where branch and bound is meant to end within its seconds
 
 
-def names(problem: str, case: Case, modules: Container[str]) -> tuple[str, ...]:
+def names(problem: str, loss: str, modules: Container[str]) -> tuple[str, ...]:
     """Every method that is asked for a problem, where the modules of these names can be imported."""
     ours = [name for name in OURS if name != "branch-and-bound" or problem in EXACT]
-    fitting = [peer for peer in PEERS if case.loss in peer.losses and case.X.size <= peer.most]
-    return (*ours, *(peer.name for peer in fitting if peer.module in modules))
+    return (*ours, *(peer.name for peer in PEERS if loss in peer.losses and peer.module in modules))
 
 
 def solver(name: str) -> Solve:
     """A method by name. Raises `InvalidInput`."""
-    if name in OURS:
-        return lambda case: _ours(case, OURS[name])
-    if name == FLOOR:
-        return _floor
-    peer = lookup({peer.name: peer for peer in PEERS}, name, "method")
-    return lambda case: support(peer.solve(case.X, case.y, case.k, case.loss, case.ridge), case)
+    return (lambda case: _ours(case, OURS[name])) if name in OURS else (lambda case: _theirs(case, peer(name)))
+
+
+def peer(name: str) -> Peer:
+    """A peer by name. Raises `InvalidInput`."""
+    return lookup({peer.name: peer for peer in PEERS}, name, "method")
+
+
+def check(name: str) -> None:
+    """Raises `InvalidInput` if there is no such method."""
+    if name not in OURS:
+        peer(name)
+
+
+def code(name: str) -> str:
+    """A hash of the file that calls a peer."""
+    return environment.source_digest((f"benchmarks/convex_peers/peers/{FILE[name]}.py",))
+
+
+def refuse(name: str, case: Case) -> None:
+    """Raises `InvalidInput` if the case is too large for the method."""
+    if name not in OURS and case.X.size > peer(name).most:
+        raise InvalidInput(f"{REFUSED}: X has more than {peer(name).most:,} numbers")
+
+
+def _theirs(case: Case, peer: Peer) -> NDArray[np.bool_]:
+    return support(peer.solve(case.X, case.y, case.k, case.loss, case.ridge), case)
 
 
 def _ours(case: Case, method: Any) -> NDArray[np.bool_]:
     from sparsopt.solvers import solve
 
     return solve(case.problem(), case.k, method).support
-
-
-def _floor(case: Case) -> NDArray[np.bool_]:
-    """k products with all of X': what forward selection by the gradient needs at least."""
-    for _ in range(case.k):
-        _ = case.X.T @ case.y
-    return np.zeros(case.X.shape[1], dtype=bool)
 
 
 def support(x: NDArray[Any], case: Case) -> NDArray[np.bool_]:

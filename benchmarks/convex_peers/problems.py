@@ -50,10 +50,14 @@ class Case:
 
 
 class Source(Protocol):
-    """draw(seed) -> Case. random: another seed is another problem."""
+    """draw(seed) -> Case. random: another seed is another problem; data: a file that it needs, "" for none."""
 
     @property
+    def loss(self) -> str: ...
+    @property
     def random(self) -> bool: ...
+    @property
+    def data(self) -> str: ...
     def draw(self, seed: int) -> Case: ...
 
 
@@ -62,6 +66,8 @@ class Squares:
     """Least squares on a design of the convex panel."""
 
     design: designs.Design
+    loss: str = "squares"
+    data: str = ""
 
     @property
     def random(self) -> bool:
@@ -83,6 +89,8 @@ class PlantedLogistic:
     rho: float
     ridge: float = 1e-4
     random: bool = True
+    loss: str = "logistic"
+    data: str = ""
 
     def draw(self, seed: int) -> Case:
         rng = np.random.default_rng([seed, sum(map(ord, self.name))])
@@ -101,14 +109,14 @@ class BreastCancer:
     k: int
     ridge: float = 1e-4
     random: bool = False
+    loss: str = "logistic"
+    data: str = ""
 
     def draw(self, seed: int) -> Case:
         from sklearn.datasets import load_breast_cancer
 
         bunch: Any = load_breast_cancer()
-        base = designs.standardised(bunch.data)
-        pairs = itertools.combinations_with_replacement(range(base.shape[1]), 2)
-        X = designs.standardised(np.column_stack([base, *(base[:, i] * base[:, j] for i, j in pairs)]))
+        X = _with_products(designs.standardised(bunch.data))
         return Case("logistic", X, bunch.target.astype(float), self.k, self.ridge)
 
 
@@ -116,23 +124,37 @@ class BreastCancer:
 class Stored:
     """X and y of convex/NAME.npz under the folder that SPARSOPT_DATA names; columns standardised.
 
-    loss: squares (y standardised too) or logistic (y in two classes, the larger one is 1).
+    loss: squares (y standardised too) or logistic (1 for the classes that are `positive`, by default the larger of
+    two); products: of every two columns, too.
     """
 
     name: str
     loss: str
     k: int
     ridge: float = 0.0
+    positive: tuple[int, ...] = ()
+    products: bool = False
     random: bool = False
+
+    @property
+    def data(self) -> str:
+        return self.name
 
     def draw(self, seed: int) -> Case:
         X, y = designs.stored(self.name)
         X, y = designs.standardised(X.astype(float)), y.astype(float)
+        X = _with_products(X) if self.products else X
         if self.loss == "squares":
             return Case("squares", X, designs.standardised(y[:, None])[:, 0], self.k, self.ridge)
-        if np.unique(y).size != 2:
+        if not self.positive and np.unique(y).size != 2:
             raise InvalidInput(f"{self.name}: y has {np.unique(y).size} values; logistic loss needs two")
-        return Case("logistic", X, (y == y.max()).astype(float), self.k, self.ridge)
+        return Case("logistic", X, np.isin(y, self.positive or y.max()).astype(float), self.k, self.ridge)
+
+
+def _with_products(base: Floats) -> Floats:
+    """The columns and the products of every two, standardised."""
+    pairs = itertools.combinations_with_replacement(range(base.shape[1]), 2)
+    return designs.standardised(np.column_stack([base, *(base[:, i] * base[:, j] for i, j in pairs)]))
 
 
 def _planted(name: str, n: int, p: int, k: int, rho: float, snr: float) -> Squares:
@@ -152,11 +174,27 @@ CORE: Mapping[str, Source] = {
 REAL: Mapping[str, Source] = {
     "riboflavin": Stored("riboflavin", "squares", 10),
     "communities": Stored("communities_crime", "squares", 7),
+    "bardet": Stored("bardet_gglasso", "squares", 8),
+    "housing": Stored("cal_housing", "squares", 8, products=True),
+    "prostate-esl": Stored("prostate_esl", "squares", 5, products=True),
     "leukemia": Stored("leukemia_golub", "logistic", 10, 1e-3),
     "colon": Stored("colon_alon", "logistic", 10, 1e-3),
     "prostate": Stored("prostate_singh", "logistic", 10, 1e-3),
+    "breast": Stored("breast_west_duke", "logistic", 5, 1e-3),
+    "arcene": Stored("arcene", "logistic", 10, 1e-3),
+    "nci60": Stored("nci60_esl", "logistic", 5, 1e-3, positive=(9,)),
     "madelon": Stored("madelon", "logistic", 10, 1e-3),
     "spam": Stored("spam_esl", "logistic", 15, 1e-3),
+    "saheart": Stored("saheart_esl", "logistic", 6, 1e-3, products=True),
+    "a9a": Stored("a9a", "logistic", 15, 1e-3),
+    "w8a": Stored("w8a", "logistic", 15, 1e-3),
+    "ijcnn1": Stored("ijcnn1_val", "logistic", 10, 1e-3, products=True),
+    "mushrooms": Stored("mushrooms", "logistic", 8, 1e-3),
+    "phishing": Stored("phishing", "logistic", 15, 1e-3),
+    "usps": Stored("usps_zip_esl", "logistic", 15, 1e-3, positive=(1, 3, 5, 7, 9)),
+    "basehock": Stored("basehock", "logistic", 15, 1e-3),
+    "pcmac": Stored("pcmac", "logistic", 15, 1e-3),
+    "relathe": Stored("relathe", "logistic", 15, 1e-3),
 }
 GROWTH: Mapping[str, Source] = {
     **{f"n={n}": _planted(f"n={n}", n, 1000, 20, 0.5, 10.0) for n in (500, 2000, 8000, 32_000)},

@@ -1,63 +1,75 @@
-"""What the side-by-side says: one line a problem and method, and how `auto` compares with the peers that are as good.
+"""What the side-by-side says: one line a problem and method.
 
-excess: how far the objective is above the best that any method found on the same data, %. A peer is as good as `auto`
-on a problem if its objective is at most 1e-6 above; ratios are taken within a seed, then the median over seeds.
+excess: how far the objective is above the best that any method found on the same data, %. What is told against `auto`
+is told from what is paired by seed: objectives are equal within 1e-6; otherwise, and for times, a difference counts
+where Student's interval over three seeds or more excludes none, all of a problem's methods looked at together (Holm).
+Real data have one draw: there an objective is simply better or worse, and times have no word.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.convex_peers.methods import OURS
 from benchmarks.convex_peers.reach import BESIDE, METHOD
+from benchmarks.statistics import FEWEST, Interval, holm, interval, verdict
 
 EQUAL = 1e-6
 REFERENCE = "auto"
-HEAD = ("problem", "method", "objective", "% above best", "best in", "F1", "ms", "x auto", "x floor", "MB")
+HEAD = (
+    *("problem", "method", "objective", "% above best", "best in", "against auto", "F1", "ms", "x auto"),
+    *("against auto", "passes over X", "x floor", "MB above X"),
+)
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A method on a problem over its seeds: medians; best: seeds at which nothing was better."""
+    """A method on a problem over its seeds: medians; best: seeds at which nothing was better.
+
+    value, speed: words against `auto`; passes: seconds over those of one product with X'; floors: over k of them.
+    """
 
     problem: str
     method: str
-    objective: float
-    excess: float
-    best: int
     seeds: int
-    f1: float
-    seconds: float
-    times: float
-    floors: float
-    memory: float
+    objective: float = math.nan
+    excess: float = math.inf
+    best: int = 0
+    f1: float = math.nan
+    seconds: float = math.nan
+    fastest: float = math.nan
+    slowest: float = math.nan
+    times: Interval = Interval(math.nan, math.nan, math.nan, 0)
+    passes: float = math.nan
+    floors: float = math.nan
+    memory: float = math.nan
+    value: str = ""
+    speed: str = ""
     failure: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """As in `HEAD`."""
-        if self.failure:
-            return (self.problem, self.method, self.failure, *[""] * 7)
+        if math.isnan(self.objective):
+            return (self.problem, self.method, self.failure.replace("|", "/"), *[""] * (len(HEAD) - 3))
         found = "" if math.isnan(self.f1) else f"{self.f1:.2f}"
+        best = f"{self.best}/{self.seeds}" + (f" ({self.failure})" if self.failure else "")
         return (
-            *(self.problem, self.method, f"{self.objective:.6g}", f"{self.excess:.2f}", f"{self.best}/{self.seeds}"),
-            *(found, f"{1000 * self.seconds:.3g}", f"{self.times:.2g}", f"{self.floors:.2g}", f"{self.memory:.0f}"),
+            *(self.problem, self.method, f"{self.objective:.6g}", f"{self.excess:.2f}", best, self.value, found),
+            *(f"{1000 * self.seconds:.3g}", spanned(self.times), self.speed),
+            *(f"{self.passes:.3g}", f"{self.floors:.2g}", f"{self.memory:.0f}"),
         )
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """`auto` on a problem beside the fastest peer that is as good at each seed (nan, "": none is, at some seed)."""
-
-    problem: str
-    best: int
-    seeds: int
-    peer: str
-    ratio: float
+def spanned(ratio: Interval) -> str:
+    """A ratio with its interval, where it has one."""
+    if math.isnan(ratio.mean):
+        return ""
+    span = "" if ratio.count < FEWEST else f" ({ratio.low:.2g} to {ratio.high:.2g})"
+    return f"{ratio.mean:.2g}{span}"
 
 
 def lines(records: Sequence[Record]) -> list[Line]:
@@ -65,33 +77,88 @@ def lines(records: Sequence[Record]) -> list[Line]:
     found = []
     for problem in dict.fromkeys(r["problem"] for r in records):
         here = [r for r in records if r["problem"] == problem]
-        made = [_line(here, problem, method) for method in dict.fromkeys(r["method"] for r in here if "method" in r)]
-        found += sorted(made, key=lambda line: (line.failure != "", round(line.excess, 4), line.seconds))
+        made = _told([_line(here, method) for method in dict.fromkeys(r["method"] for r in here)], here)
+        found += sorted(made, key=lambda line: (round(line.excess, 4), line.seconds, line.method))
     return found
 
 
-def _line(here: Sequence[Record], problem: str, method: str) -> Line:
-    own = [r for r in here if r.get("method") == method]
+def _line(here: Sequence[Record], method: str) -> Line:
+    own = [r for r in here if r["method"] == method]
     done = [r for r in own if "value" in r]
+    failure = next((r["failure"] for r in own if "failure" in r), "")
+    line = Line(own[0]["problem"], method, len(own), failure=failure)
     if not done:
-        nan = math.nan
-        return Line(problem, method, nan, math.inf, 0, len(own), nan, nan, nan, nan, nan, own[0]["failure"])
-    low, auto = _lowest(here), {r["seed"]: r["seconds"] for r in here if r.get("method") == REFERENCE and "value" in r}
+        return line
+    low = _lowest(here)
     excess = [r["value"] / low[r["seed"]] - 1 for r in done]
-    ratios = [r["seconds"] / auto[r["seed"]] for r in done if r["seed"] in auto]
-    return Line(
-        problem,
-        method,
+    return replace(
+        line,
         objective=done[0]["value"],
         excess=100 * statistics.median(excess),
         best=sum(e <= EQUAL for e in excess),
-        seeds=len(own),
         f1=statistics.fmean(_f1(r) for r in done),
         seconds=statistics.median(r["seconds"] for r in done),
-        times=statistics.median(ratios or [math.nan]),
-        floors=statistics.median(r["seconds"] / r["floor"] for r in done),
+        fastest=min(r["seconds"] for r in done),
+        slowest=max(r["seconds"] for r in done),
+        times=ratio_of([r["seconds"] / auto["seconds"] for r, auto in _paired(done, here)]),
+        passes=statistics.median(r["seconds"] / r["pass"] for r in done),
+        floors=statistics.median(r["seconds"] / (r["k"] * r["pass"]) for r in done),
         memory=statistics.median(r["memory"] for r in done),
     )
+
+
+def ratio_of(ratios: Sequence[float]) -> Interval:
+    """Geometric mean of ratios over seeds, with Student's interval of its logarithm; p: of the ratio being 1."""
+    logs = interval([math.log(ratio) for ratio in ratios])
+    return Interval(math.exp(logs.mean), math.exp(logs.low), math.exp(logs.high), logs.count, logs.p)
+
+
+def _told(made: Sequence[Line], here: Sequence[Record]) -> list[Line]:
+    """The lines with their words; p-values of one problem are adjusted together."""
+    others = [line for line in made if line.method != REFERENCE and not math.isnan(line.objective)]
+    gaps = {line.method: _gaps(here, line.method) for line in others}
+    values = {name: interval(gap) for name, gap in gaps.items() if any(abs(g) > EQUAL for g in gap)}
+    words = dict(zip(values, holm([found.p for found in values.values()]), strict=True))
+    speeds = dict(zip([line.method for line in others], holm([line.times.p for line in others]), strict=True))
+    return [
+        line
+        if line not in others
+        else replace(
+            line,
+            value=_value(gaps[line.method], values.get(line.method), words.get(line.method, math.nan)),
+            speed=faster(line.times, speeds[line.method]) if line.times.count > 1 else "",
+        )
+        for line in made
+    ]
+
+
+def _value(gaps: Sequence[float], found: Interval | None, adjusted: float) -> str:
+    if not gaps:
+        return ""
+    if found is None:
+        return "equal"
+    if len(gaps) == 1:
+        return "worse" if gaps[0] > 0 else "better"
+    return verdict(replace(found, mean=-found.mean), adjusted)
+
+
+def faster(ratio: Interval, adjusted: float) -> str:
+    """The word for a ratio of times: faster, slower, or not separable."""
+    words = {"better": "faster", "worse": "slower"}
+    word = verdict(replace(ratio, mean=-math.log(ratio.mean)), adjusted)
+    return words.get(word, word)
+
+
+def _gaps(here: Sequence[Record], method: str) -> list[float]:
+    """Relative differences of the objective to that of `auto`, by seed."""
+    own = [r for r in here if r["method"] == method and "value" in r]
+    return [r["value"] / auto["value"] - 1 for r, auto in _paired(own, here)]
+
+
+def _paired(rows: Sequence[Record], here: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """Each row with that of `auto` at its seed."""
+    autos = {r["seed"]: r for r in here if r["method"] == REFERENCE and "value" in r}
+    return [(r, autos[r["seed"]]) for r in rows if r["seed"] in autos]
 
 
 def _f1(record: Record) -> float:
@@ -100,7 +167,7 @@ def _f1(record: Record) -> float:
     return math.nan if hits is None else 2 * hits / (record["size"] + record["k"])
 
 
-def _lowest(here: Sequence[Record]) -> dict[int, float]:
+def _lowest(here: Sequence[Record]) -> Mapping[int, float]:
     """The best objective at each seed."""
     values: dict[int, float] = {}
     for r in here:
@@ -109,35 +176,13 @@ def _lowest(here: Sequence[Record]) -> dict[int, float]:
     return values
 
 
-def comparisons(records: Sequence[Record]) -> list[Comparison]:
-    """One for every problem on which `auto` ran."""
-    names = dict.fromkeys(r["problem"] for r in records if r.get("method") == REFERENCE and "value" in r)
-    return [_comparison([r for r in records if r["problem"] == name], name) for name in names]
-
-
-def _comparison(here: Sequence[Record], problem: str) -> Comparison:
-    autos = {r["seed"]: r for r in here if r.get("method") == REFERENCE and "value" in r}
-    low = _lowest(here)
-    best = sum(auto["value"] <= low[seed] * (1 + EQUAL) for seed, auto in autos.items())
-    ratios, peers = [], []
-    for seed, auto in autos.items():
-        rivals = [r for r in here if r["seed"] == seed and "value" in r and r["method"] not in OURS]
-        good = [r for r in rivals if r["value"] <= auto["value"] * (1 + EQUAL)]
-        if not good:
-            return Comparison(problem, best, len(autos), "", math.nan)
-        fastest = min(good, key=lambda r: r["seconds"])
-        ratios.append(auto["seconds"] / fastest["seconds"])
-        peers.append(fastest["method"])
-    return Comparison(problem, best, len(autos), statistics.mode(peers), statistics.median(ratios))
-
-
 def reaches(records: Sequence[Record]) -> list[tuple[str, ...]]:
     """Problem, milliseconds until `auto` first stands at what it returns, those of OMP, and their ratio: medians."""
     rows = []
     for name in dict.fromkeys(r["problem"] for r in records):
         here = [r for r in records if r["problem"] == name]
-        first = {r["seed"]: r["reach"] for r in here if r.get("method") == METHOD and "reach" in r}
-        other = {r["seed"]: r["cpu"] for r in here if r.get("method") == BESIDE and "cpu" in r}
+        first = {r["seed"]: r["reach"] for r in here if r["method"] == METHOD and "reach" in r}
+        other = {r["seed"]: r["cpu"] for r in here if r["method"] == BESIDE and "cpu" in r}
         both = [(first[seed], other[seed]) for seed in first if seed in other]
         if both:
             a, b = (1000 * statistics.median(times) for times in zip(*both, strict=True))
@@ -146,33 +191,16 @@ def reaches(records: Sequence[Record]) -> list[tuple[str, ...]]:
 
 
 def markdown(records: Sequence[Record]) -> str:
-    """The table, the comparison, and how soon `auto` is where it ends, in processor time."""
-    parts = [*_table(HEAD, [line.cells() for line in lines(records)]), "", *verdict(records)]
+    """The table, and how soon `auto` is where it ends, in processor time."""
+    parts = table(HEAD, [line.cells() for line in lines(records)])
     soon = reaches(records)
     if soon:
-        parts += ["", *_table(("problem", "auto first there, ms", f"{BESIDE}, ms", "ratio"), soon)]
+        parts += ["", *table(("problem", "auto first there, ms", f"{BESIDE}, ms", "ratio"), soon)]
     return "\n".join(parts) + "\n"
 
 
-def verdict(records: Sequence[Record]) -> list[str]:
-    """How `auto` stands against the peers, one line a problem and one for all."""
-    found = comparisons(records)
-    rows = [
-        (c.problem, f"{c.best}/{c.seeds}", c.peer or "none as good", "" if math.isnan(c.ratio) else f"{c.ratio:.2f}")
-        for c in found
-    ]
-    ratios = [c.ratio for c in found if not math.isnan(c.ratio)]
-    middle = f"{statistics.median(ratios):.2f}" if ratios else "none"
-    best, runs = sum(c.best for c in found), sum(c.seeds for c in found)
-    ends = (
-        f"auto: best found in {best} of {runs} runs; time over that of the "
-        f"fastest peer that is as good: median {middle} over {len(ratios)} problems; on {len(found) - len(ratios)} "
-        "problems no peer is as good."
-    )
-    return [*_table(("problem", "auto is best", "fastest peer as good", "auto's time / its"), rows), "", ends]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of markdown."""
     return [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
 
 

@@ -1,63 +1,103 @@
 """One method on one problem, alone in its process: `python -m benchmarks.convex_peers.worker REQUEST`.
 
-REQUEST is JSON: {"data": a file of arrays, "method": ..., "loss": ..., "k": ..., "ridge": ..., "patience": ...}; the
-answer is one JSON line on stdout. {"installed": true} asks for the peers that can be imported, with their versions.
+REQUEST is JSON: {"problem": ..., "seeds": [...], "method": ..., "patience": seconds}; the answer is one JSON line on
+stdout for every seed, as soon as it is there. With {"rival": ...} the two methods are timed in turns, see `duel`.
+{"installed": true} asks for the peers that can be imported, with their versions.
 
 Before the clock starts, the method solves a tiny problem, so that imports and compilation are not counted; then it is
 timed three times or more, up to `patience` seconds, and the best counts. memory is how far the resident set rises
-above what the process holds with the data loaded, in the first timed solve. reach, of `auto` on least squares: see
-`benchmarks.convex_peers.reach`.
+above what the process holds with the data loaded, in the first timed solve. pass: seconds of one product with all of
+X', here, beside the method. reach, of `auto` on least squares: see `benchmarks.convex_peers.reach`.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.convex_peers.methods import Solve, solver
+from benchmarks.convex_peers import referee
+from benchmarks.convex_peers.methods import Solve, refuse, solver
 from benchmarks.convex_peers.peers import installed
-from benchmarks.convex_peers.problems import Case
+from benchmarks.convex_peers.problems import Case, source
 from benchmarks.convex_peers.reach import METHOD, reach
 
-MOST, LEAST = 25, 3
+MOST, LEAST, TURNS = 25, 3, 101
 
 
-def main(request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request."""
+def answers(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The answers to a request, one a seed."""
     if "installed" in request:
-        return installed()
+        yield installed()
+        return
     warnings.simplefilter("ignore")
-    with np.load(request["data"], allow_pickle=False) as file:
-        X, y = file["X"], file["y"]
-    case = Case(request["loss"], X, y, request["k"], request["ridge"])
-    solve = solver(request["method"])
+    for seed in request["seeds"]:
+        case = source(request["problem"]).draw(seed)
+        if "rival" in request:
+            yield {"seed": seed, **duel(request["method"], request["rival"], case, request["patience"])}
+        else:
+            yield {"seed": seed, **measured(request["method"], case, request["patience"])}
+
+
+def measured(method: str, case: Case, patience: float) -> dict[str, Any]:
+    """The method on the case: its support, the objective there, what it cost."""
+    refuse(method, case)
+    solve = solver(method)
     warm_up(solve, case)
     before = _peak_from_here()
     support, first = _timed(lambda: solve(case))
     memory = _resident("VmHWM") - before
     times = [first]
-    while len(times) < MOST and sum(t[0] for t in times) < request["patience"] * (1 if len(times) >= LEAST else 4):
+    while len(times) < MOST and sum(t[0] for t in times) < patience * (1 if len(times) >= LEAST else 4):
         times.append(_timed(lambda: solve(case))[1])
-    value = float("nan")
-    if request["method"] != "floor":
-        value = case.problem().minimise_on(support, None)[1]
-    answer = {} if request["method"] != METHOD or case.loss != "squares" else {"reach": reach(case)}
     return {
-        **answer,
+        **({"reach": reach(case)} if method == METHOD and case.loss == "squares" else {}),
+        **_shape(case),
         "support": [int(j) for j in np.flatnonzero(support)],
-        "value": float(value),
+        "size": int(support.sum()),
+        "hits": None if case.truth is None else int(support[case.truth].sum()),
+        "value": referee.value(case, support),
+        "truth": _true_value(case),
         "seconds": min(t[0] for t in times),
         "cpu": min(t[1] for t in times),
         "repetitions": len(times),
         "memory": memory,
+        "pass": min(_timed(lambda: case.X.T @ case.y)[1][0] for _ in range(MOST)),
     }
+
+
+def duel(method: str, rival: str, case: Case, patience: float) -> dict[str, Any]:
+    """Both in turns until `patience` seconds are over, three times at least: the median of the rounds' time ratios."""
+    pair = [solver(method), solver(rival)]
+    for solve in pair:
+        warm_up(solve, case)
+        solve(case)
+    rounds: list[list[float]] = []
+    began = time.perf_counter()
+    while len(rounds) < TURNS and (len(rounds) < LEAST or time.perf_counter() - began < patience):
+        order = pair if len(rounds) % 2 == 0 else pair[::-1]
+        spent = [_timed(lambda solve=solve: solve(case))[1][0] for solve in order]
+        rounds.append(spent if len(rounds) % 2 == 0 else spent[::-1])
+    ours, theirs = (statistics.median(times) for times in zip(*rounds, strict=True))
+    ratio = statistics.median(a / b for a, b in rounds)
+    return {"ratio": ratio, "seconds": ours, "rival_seconds": theirs, "rounds": len(rounds)}
+
+
+def _shape(case: Case) -> dict[str, Any]:
+    n, p = case.X.shape
+    return {"n": n, "p": p, "k": case.k, "loss": case.loss, "ridge": case.ridge}
+
+
+def _true_value(case: Case) -> float | None:
+    """The objective at the true support, where there is one."""
+    return None if case.truth is None else referee.value(case, np.isin(np.arange(case.X.shape[1]), case.truth))
 
 
 def warm_up(solve: Solve, case: Case) -> None:
@@ -93,5 +133,5 @@ def _resident(field: str) -> float:
 
 
 if __name__ == "__main__":
-    answer = main(json.loads(sys.argv[1]))
-    print(json.dumps(answer))
+    for answer in answers(json.loads(sys.argv[1])):
+        print(json.dumps(answer), flush=True)
