@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -56,6 +57,25 @@ def test_value_gradient_and_hessian_are_those_of_the_definition(seed):
     assert (np.diagonal(H) <= problem.curvature() * (1 + 1e-12)).all()
     assert np.linalg.eigvalsh(H)[-1] <= problem.smoothness() * (1 + 1e-12)
     assert problem.floor() <= problem.value(w) - 0.1 * w @ w and problem.intercept(w) == 0.0
+
+
+@given(seeds, st.sampled_from((np.asarray, np.float32, sparse.csc_matrix)), st.sampled_from((0.0, 1e-17, 0.1)))
+def test_constants_are_rounded_up(seed, form, ridge):
+    """The formulas in fractions of the same numbers, and those of the Hessian of one event that two rows are at risk
+    of: chances of a half reach range^2 / 4."""
+    X, time, event, s = survival(seed)
+    X = X * 10.0 ** np.random.default_rng(seed).uniform(-8, 8, X.shape[1])
+    X = X.astype(np.float32).astype(float) if form is np.float32 else X
+    problem = Cox(form(X), time, event, ridge, s)
+    events = sum(Fraction(s[i]) for i in np.flatnonzero(event)) / sum(map(Fraction, s))
+    ranges = [max(column) - min(column) for column in ([Fraction(x) for x in column] for column in X.T)]
+    curvature = problem.curvature()
+    assert all(Fraction(h) >= events * r * r / 4 + Fraction(ridge) for h, r in zip(curvature, ranges, strict=True))
+    assert (curvature <= (np.ptp(X, axis=0) ** 2 / 4 + ridge) * (1 + 1e-6)).all()  # and not far up
+    pair = Cox(form(X[:2]), np.array([1.0, 2.0]), np.array([True, False]), ridge)
+    differences = [(Fraction(a) - Fraction(b)) ** 2 / 8 for a, b in X[:2].T]
+    assert Fraction(pair.smoothness()) >= sum(differences) + Fraction(ridge)
+    assert all(Fraction(h) >= d + Fraction(ridge) for h, d in zip(pair.curvature(), differences, strict=True))
 
 
 @given(seeds, st.floats(0.02, 0.9), st.sampled_from([1.0, 400.0]))

@@ -97,6 +97,25 @@ def test_intervals_hold_for_least_squares(kind, form, seed, ridge, centred, disc
 
 
 @settings(max_examples=scaled(60))
+@given(st.sampled_from(KINDS), st.sampled_from(("dense", "single", "sparse")), st.integers(0, 2**32 - 1), st.booleans())
+def test_bounds_of_large_designs_hold(kind, form, seed, centred):
+    """Beyond the order to which eigenvalues are computed, and in units of curvature 1."""
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.integers(1, 7)), int(rng.integers(1, 5))
+    kind = "plain" if form == "single" and kind in ("huge", "tiny", "denormal", "scales") else kind
+    X = {"dense": np.asarray, "single": np.float32, "sparse": sparse.csc_matrix}[form](design(kind, rng, n, p))
+    exact = gram(X.toarray() if form == "sparse" else X, 0.0, centred)
+    for limit in (spectrum.EXACT, 0):
+        with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
+            patch.setattr(spectrum, "EXACT", limit)
+            problem = LeastSquares(X, rng.standard_normal(n), 0.0, centred)
+            assert holds(exact, p, 0.0, problem.smoothness())
+            L, h = Fraction(problem.relative_smoothness()), [Fraction(float(h)) for h in problem.curvature()]
+        rest = [[(L * h[i] if i == j else 0) - exact[i][j] for j in range(p)] for i in range(p)]
+        assert kind in ("denormal", "tiny", "shifted") or positive(rest)
+
+
+@settings(max_examples=scaled(60))
 @given(st.sampled_from(KINDS), st.integers(0, 2**32 - 1), st.booleans())
 def test_intervals_hold_for_quadratics(kind, seed, discs):
     """Of H as it is given: one that rounding has left indefinite is called flat."""

@@ -17,6 +17,7 @@ import numpy as np
 from sparsopt.errors import InvalidInput
 from sparsopt.problems.inputs import check_matrix, check_vector
 from sparsopt.problems.linear import LinearModel
+from sparsopt.problems.spectrum import EPS, above
 from sparsopt.state import Array
 from sparsopt.support import is_tensor, to_numpy
 
@@ -133,23 +134,31 @@ class Cox(LinearModel):
         return 4 * slip + penalty, 8 * slip * largest + 4 * unit * self.ridge * np.abs(x)
 
     def curvature(self) -> Array:
-        """The variance of x_j among those at risk is at most range_j^2 / 4, and at most half the sum of squares."""
-        return float(self.weight.sum()) * self._ranges**2 / 4 + self.ridge
+        """The variance of x_j among those at risk is at most range_j^2 / 4. Rounded up."""
+        bend = self._up(float(self.weight.sum())) * self._ranges**2 / 4
+        return np.where(bend > 0, np.nextafter(bend + self.ridge, math.inf), self.ridge)
 
     def smoothness(self, s: int | None = None) -> float:
         """With diag(pi) - pi pi' <= 1/2 for every event: the largest eigenvalue of A'diag(exposure)A / 2 is at most
-        max(exposure / share) / 2 times that of A'WA; nor is it above the sum of the curvatures."""
+        max(exposure / share) / 2 times that of A'WA; nor is it above the sum of the curvatures. Rounded up."""
         positive = self.design.shares > 0
         ratio = float((self.exposure[positive] / self.design.shares[positive]).max())
-        return min(ratio * self.design.extremes[1] / 2, float((self.curvature() - self.ridge).sum())) + self.ridge
+        ranges = float(self.weight.sum()) * float((self._ranges**2).sum()) / 4
+        return above(self._up(min(ratio * self.design.extremes[1] / 2, ranges)), self.ridge)
+
+    def _up(self, number: float) -> float:
+        """A sum over rows or columns, or a product of such, not rounded down."""
+        return number * (1 + (2 * self.design.n + self.p + 20) * EPS)
 
     @cached_property
     def _ranges(self) -> Array:
         X = self.design.X
         if is_tensor(X):
-            return to_numpy(X.amax(dim=0) - X.amin(dim=0))
-        high, low = X.max(axis=0), X.min(axis=0)
-        return np.asarray(high.toarray() - low.toarray()).ravel() if hasattr(high, "toarray") else high - low
+            high, low = to_numpy(X.amax(dim=0)), to_numpy(X.amin(dim=0))
+        else:
+            high, low = X.max(axis=0), X.min(axis=0)
+        high, low = (end.toarray().ravel() if hasattr(end, "toarray") else end for end in (high, low))
+        return high.astype(np.float64) - low.astype(np.float64)  # in single precision it might be rounded down
 
     def _evaluate(self, product: Array) -> Risks:
         z = product[self.order] - float(product.max())

@@ -96,7 +96,8 @@ class Design:
     def unit_smoothness(self) -> float:
         """A bound on the eigenvalues of A'WA with columns of variance 1; at least 1. Copies X while it is computed."""
         root = np.sqrt(np.where(self.variance > 0, self.variance, 1.0))
-        return max(extremes(self.scaled(root))[1], 1.0) * (1 + 4 * float(np.finfo(self.dtype).eps))
+        slack = 4 * np.sqrt(min(self.n, self.p)) * float(np.finfo(self.dtype).eps)  # of the entries of a scaled X
+        return float(max(extremes(self.scaled(root))[1], 1.0) * (1 + slack))
 
     def outer_bound(self) -> float:
         """The largest row sum of |A'WA| is at most this: max_j sum_i w_i |a_ij| sum_l |a_il|."""

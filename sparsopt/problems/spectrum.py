@@ -34,6 +34,7 @@ EXACT = 2000  # up to this order eigenvalues are computed
 MOST_SUBSETS = 20_000  # up to this many supports are enumerated
 STEPS = 48  # of Lanczos
 EPS = float(np.finfo(float).eps)
+HUGE = 1e140
 TINY = float(np.finfo(float).tiny)  # below it errors are not relative any more
 
 
@@ -57,8 +58,10 @@ def extremes(design: Any) -> tuple[float, float]:
     n, p = design.n, design.p
     trace = float(design.variance.sum())
     if min(n, p) > EXACT:
-        ceiling = min(trace, design.outer_bound())
-        return 0.0, min(ceiling, lanczos_bound(_product(design), min(n, p)))
+        ceiling = min(trace + error(n + p, trace), design.outer_bound())
+        product = _product(design)
+        sane = 1 / HUGE < trace < HUGE  # else norms of products under- or overflow
+        return 0.0, min(ceiling, lanczos_bound(product, min(n, p))) if sane else ceiling
     values = np.linalg.eigvalsh(design.gram() if p <= n else design.outer())
     slack = error(n + 10 * p + 20, float(design.second.sum()))
     low = max(float(values[0]) - slack, 0.0) if p <= n else 0.0
@@ -75,8 +78,8 @@ def _product(design: Any) -> Callable[[Array], Array]:
 
 def outer_norm(design: Any) -> float:
     """max_j sum_i w_i |x_ij| sum_l |x_il|, a bound on the eigenvalues of X'WX, and so on those of the centred A'WA."""
-    size = design.absolute()
-    return float(np.max(size.tdot(size.shares * size.dot(np.ones(design.p))))) * (1 + 1e-5)
+    size, slack = design.absolute(), (design.n + design.p + 20) * float(np.finfo(design.dtype).eps)
+    return float(np.max(size.tdot(size.shares * size.dot(np.ones(design.p))))) * (1 + 1e-5 + slack)
 
 
 def lanczos_bound(product: Callable[[Array], Array], n: int, steps: int = STEPS) -> float:
