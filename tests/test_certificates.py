@@ -225,6 +225,29 @@ def test_the_bound_is_that_of_the_relaxation_where_it_is_better():
     assert proof.value - proof.lower_bound < 0.1 * (proof.value - plain)
 
 
+@given(seeds, sizes, st.sampled_from((0, 1, 4)))
+@settings(max_examples=scaled(30))
+def test_a_bound_that_may_take_longer_is_sound_and_no_worse(seed, size, kind):
+    p, k = size
+    problem = make(seed, p, kind)
+    x, truth = enumerate_supports(problem, min(k, p))
+    proof = Certificates(problem, x, x != 0, min(k, p))
+    longer = proof.sharpened(seconds=10.0)
+    assert proof.lower_bound - 1e-9 * abs(truth) <= longer.lower_bound <= truth + problem.rounding(x)[0]
+
+
+def test_a_second_takes_a_part_of_the_gap():
+    draws = np.random.default_rng(1)
+    X = draws.standard_normal((60, 20)) + draws.standard_normal((60, 1))
+    problem = LeastSquares(X, X[:, :5].sum(axis=1) + 3 * draws.standard_normal(60))
+    state = run(omp(4), problem, problem.start(0)).state
+    proof = Certificates(problem, state.x, state.support, 4)
+    longer = proof.sharpened(10.0)
+    assert (longer.seconds, proof.seconds) == (10.0, 0.0)
+    assert longer.gap < 0.9 * proof.gap
+    assert proof.sharpened(1e-9).gap <= proof.gap * (1 + 1e-9)
+
+
 def test_the_relaxation_is_left_alone_where_it_costs_too_much(monkeypatch):
     problem = make(1, 6, 1)
     x, _ = problem.minimise_on(np.arange(6) < 2)

@@ -17,6 +17,7 @@ solver       both as the method "branch-and-bound" of `sparsopt.solve`
 """
 
 from sparsopt.branch_and_bound.relaxation import Bound, Relaxation, root_bound
+from sparsopt.branch_and_bound.sharpening import sharp_bound
 from sparsopt.branch_and_bound.solver import BranchAndBound, Proof
 
-__all__ = ["Bound", "BranchAndBound", "Proof", "Relaxation", "root_bound"]
+__all__ = ["Bound", "BranchAndBound", "Proof", "Relaxation", "root_bound", "sharp_bound"]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -56,13 +56,15 @@ class Certificates:
     """Facts about x with the given support as a solution of: minimise f over vectors with at most k non-zeros.
 
     problem: anything with value and gradient; lower bounds need `strong_convexity`, `floor` and `rounding`, and swaps
-    `hessian_columns` (where these are missing: -inf, None). x (p,), support (p,) boolean.
+    `hessian_columns` (where these are missing: -inf, None). x (p,), support (p,) boolean. seconds: how long a better
+    lower bound may be looked for (`sharpened`).
     """
 
     problem: Any
     x: Array
     support: Mask
     k: int
+    seconds: float = 0.0
 
     @cached_property
     def value(self) -> float:
@@ -83,14 +85,24 @@ class Certificates:
         diagonal splitting (`branch_and_bound.relaxation.root_bound`), or `tightened_bound` where that costs too much.
         """
         from sparsopt.branch_and_bound.relaxation import capable, root_bound
+        from sparsopt.branch_and_bound.sharpening import sharp_bound
 
         best = lower_bound(self.problem, self.x, self.k)
         if self._closes(best) or not np.isfinite(self.x).all():
             return best
         if capable(self.problem) and _root_work(self.problem) <= ROOT_WORK:
+            if self.seconds > 0:
+                return max(best, sharp_bound(self.problem, self.k, self.value, self.seconds))
             return max(best, root_bound(self.problem, self.k, self.value))
         steps = min(MOST_STEPS, int(MOST_WORK / 2 / (_rows(self.problem) * self.x.shape[0])))
         return max(best, tightened_bound(self.problem, self.x, self.k, steps))
+
+    def sharpened(self, seconds: float = 1.0) -> Certificates:
+        """The same with a better lower bound where f is a quadratic: that of the relaxation with the best diagonal.
+
+        A quarter of the gap is gone after some ten times the price of `lower_bound`, sometimes all of it.
+        """
+        return replace(self, seconds=seconds)
 
     @cached_property
     def floor(self) -> float:
