@@ -52,8 +52,8 @@ class Config:
     """Draws of each planted problem, and duels on every problem. With fewer than 3, nothing is separable."""
     threads: int = 1
     """Threads of each process."""
-    jobs: int = 1
-    """Processes at a time; more share the memory's bandwidth. Duels run alone in any case."""
+    jobs: int = 2
+    """Processes at a time; they share the memory's bandwidth. Duels, the base of all claims, run alone in any case."""
     patience: float = 0.3
     """Seconds of repetitions of a method on a draw; the best counts. Duels last five times as long."""
     budget: float = 60.0

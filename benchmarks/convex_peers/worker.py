@@ -12,7 +12,10 @@ X', here, beside the method. reach, of `auto` on least squares: see `benchmarks.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
+import signal
 import statistics
 import sys
 import time
@@ -30,6 +33,7 @@ from benchmarks.convex_peers.problems import Case, source
 from benchmarks.convex_peers.reach import METHOD, reach
 
 MOST, LEAST, TURNS = 25, 3, 101
+DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 
 def answers(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -132,6 +136,13 @@ def _resident(field: str) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field)), float("nan"))
 
 
+def end_with_parent() -> None:
+    """Ask the system to end this process when the one that started it is gone, where it can."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    end_with_parent()
     for answer in answers(json.loads(sys.argv[1])):
         print(json.dumps(answer), flush=True)
