@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from . import curves, figures, networks, throughput
+from benchmarks.subset_sum import curves, figures, networks, throughput
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ The strong lottery ticket theorems rest on one fact: n random numbers have 2^n s
 (994, 2.29)
 """
 
-from .answer import Answer, Status
-from .hard import solve_one
-from .integers import on_grid, solve_integers
-from .predict import covering_probability, failure_probability
-from .radius import covering_radius, covering_radius_bound
-from .solve import solve
-from .vectors import join_lists, solve_vectors
+from sparsopt.subset_sum.answer import Answer, Status
+from sparsopt.subset_sum.hard import solve_one
+from sparsopt.subset_sum.integers import on_grid, solve_integers
+from sparsopt.subset_sum.predict import covering_probability, failure_probability
+from sparsopt.subset_sum.radius import covering_radius, covering_radius_bound
+from sparsopt.subset_sum.solve import solve
+from sparsopt.subset_sum.vectors import join_lists, solve_vectors
 
 __all__ = [
     "Answer",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .libraries import Library
+from sparsopt.subset_sum.libraries import Library
 
 
 class Status(Enum):

@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from .solve import solve
-from .theorems import THEOREMS, Theorem, Verdict
+from sparsopt.subset_sum.solve import solve
+from sparsopt.subset_sum.theorems import THEOREMS, Theorem, Verdict
 
 
 @dataclass(frozen=True)

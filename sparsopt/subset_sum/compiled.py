@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from sparsopt.compiling import available
-
-from .fixed_point import to_grid
-from .libraries import NumPy
+from sparsopt.subset_sum.fixed_point import to_grid
+from sparsopt.subset_sum.libraries import NumPy
 
 __all__ = ["Compiled", "available"]
 
@@ -36,7 +35,7 @@ class Compiled(NumPy):
 
     def first_look(self, items: Any, targets: Any, tolerance: Any) -> Any:
         """Masks (B, n) within the tolerance where the first 14 items have such a subset; empty elsewhere."""
-        from . import kernels
+        from sparsopt.subset_sum import kernels
 
         grid = to_grid(items[:, : self.looked_at], targets, BITS)
         bits = kernels.first_look(grid.items, grid.targets, grid.tolerance(tolerance, self))
@@ -46,7 +45,7 @@ class Compiled(NumPy):
 
     def few_items(self, items: Any, targets: Any, tolerance: Any) -> Any:
         """Masks (B, n) of the fewest items within the tolerance, for at most 4 items; empty where they do not do."""
-        from . import kernels
+        from sparsopt.subset_sum import kernels
 
         grid = to_grid(items, targets, BITS)
         positions = kernels.few_items(grid.items, grid.targets, grid.tolerance(tolerance, self))

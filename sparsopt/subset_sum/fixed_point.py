@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .libraries import Library, NumPy
+from sparsopt.subset_sum.libraries import Library, NumPy
 
 
 @dataclass(frozen=True)

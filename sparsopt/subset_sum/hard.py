@@ -27,10 +27,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InvalidInput
-from .answer import CODE, Answer, Status, errors_of
-from .fixed_point import to_grid
-from .libraries import NumPy
+from sparsopt.errors import InvalidInput
+from sparsopt.subset_sum.answer import CODE, Answer, Status, errors_of
+from sparsopt.subset_sum.fixed_point import to_grid
+from sparsopt.subset_sum.libraries import NumPy
 
 Integers = NDArray[np.int64]
 BITS = 60

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InvalidInput
-from .answer import CODE, Answer, Status
-from .hard import search
-from .solve import solve
+from sparsopt.errors import InvalidInput
+from sparsopt.subset_sum.answer import CODE, Answer, Status
+from sparsopt.subset_sum.hard import search
+from sparsopt.subset_sum.solve import solve
 
 Integers = NDArray[np.int64]
 TABLE_REACH = 1 << 22

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .fixed_point import Grid, to_grid
-from .libraries import Library
+from sparsopt.subset_sum.fixed_point import Grid, to_grid
+from sparsopt.subset_sum.libraries import Library
 
 FAR = 1 << 62
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidInput
-from . import hard
-from .answer import errors_of
-from .libraries import Library
-from .meeting import keys_per_row, nearest
+from sparsopt.errors import InvalidInput
+from sparsopt.subset_sum import hard
+from sparsopt.subset_sum.answer import errors_of
+from sparsopt.subset_sum.libraries import Library
+from sparsopt.subset_sum.meeting import keys_per_row, nearest
 
 BATCHED = 30  # items; beyond, one row of keys is a megabyte, and instances are solved one by one (on the CPU)
 MOST_KEYS = 1 << 20  # a row of 8 MB

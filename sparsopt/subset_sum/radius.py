@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InvalidInput
+from sparsopt.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 LARGEST = 24

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .fixed_point import Grid, to_grid
-from .libraries import Library
+from sparsopt.subset_sum.fixed_point import Grid, to_grid
+from sparsopt.subset_sum.libraries import Library
 
 LARGEST = 24
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import InvalidInput, MissingCapability
-from ..names import lookup
-from . import compiled
-from .answer import CODE, Answer, Status, errors_of
-from .libraries import Library, library
-from .modes import MODES, Found, Mode, best
-from .shared import nearest_of_one_set, worthwhile
+from sparsopt.errors import InvalidInput, MissingCapability
+from sparsopt.names import lookup
+from sparsopt.subset_sum import compiled
+from sparsopt.subset_sum.answer import CODE, Answer, Status, errors_of
+from sparsopt.subset_sum.libraries import Library, library
+from sparsopt.subset_sum.modes import MODES, Found, Mode, best
+from sparsopt.subset_sum.shared import nearest_of_one_set, worthwhile
 
 
 def solve(

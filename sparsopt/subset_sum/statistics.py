@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InvalidInput
+from sparsopt.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 

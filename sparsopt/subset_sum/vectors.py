@@ -23,10 +23,10 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InvalidInput
-from .answer import CODE, Answer, Status, errors_of
-from .libraries import NumPy
-from .solve import solve
+from sparsopt.errors import InvalidInput
+from sparsopt.subset_sum.answer import CODE, Answer, Status, errors_of
+from sparsopt.subset_sum.libraries import NumPy
+from sparsopt.subset_sum.solve import solve
 
 Floats = NDArray[np.float64]
 Masks = NDArray[np.bool_]

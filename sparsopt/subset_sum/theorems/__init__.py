@@ -5,11 +5,11 @@
 (True, 'Kumar and Natale 2025: consistent with the claim')
 """
 
-from .base import Check, Row, Theorem, Verdict
-from .quantised import Quantised
-from .scalar import DaCunha, Lueker
-from .sizes import FixedSize
-from .vectors import Becchetti, Structured
+from sparsopt.subset_sum.theorems.base import Check, Row, Theorem, Verdict
+from sparsopt.subset_sum.theorems.quantised import Quantised
+from sparsopt.subset_sum.theorems.scalar import DaCunha, Lueker
+from sparsopt.subset_sum.theorems.sizes import FixedSize
+from sparsopt.subset_sum.theorems.vectors import Becchetti, Structured
 
 THEOREMS: dict[str, type[Theorem]] = {
     "lueker": Lueker,

@@ -20,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..statistics import clopper_pearson
+from sparsopt.subset_sum.statistics import clopper_pearson
 
 Floats = NDArray[np.float64]
 SPARE = 5  # the constant is fitted where failures are this many times rarer than claimed

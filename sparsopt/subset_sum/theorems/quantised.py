@@ -14,9 +14,9 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from .. import statistics
-from ..integers import solve_integers
-from .base import Check, Floats, Theorem
+from sparsopt.subset_sum import statistics
+from sparsopt.subset_sum.integers import solve_integers
+from sparsopt.subset_sum.theorems.base import Check, Floats, Theorem
 
 SIZES = tuple(range(3, 25))
 BITS = (4, 8, 12)

@@ -14,11 +14,11 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from .. import statistics
-from ..predict import covering_probability
-from ..radius import covering_radius
-from ..solve import solve
-from .base import Check, Floats, Theorem
+from sparsopt.subset_sum import statistics
+from sparsopt.subset_sum.predict import covering_probability
+from sparsopt.subset_sum.radius import covering_radius
+from sparsopt.subset_sum.solve import solve
+from sparsopt.subset_sum.theorems.base import Check, Floats, Theorem
 
 SIZES = tuple(range(4, 19))
 EPSILONS = (0.1, 0.03, 0.01)

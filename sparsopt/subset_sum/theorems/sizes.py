@@ -13,10 +13,10 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from ..predict import failure_probability, log_intensity
-from ..solve import solve
-from .base import Check, Floats, Theorem
-from .scalar import uniform_sources
+from sparsopt.subset_sum.predict import failure_probability, log_intensity
+from sparsopt.subset_sum.solve import solve
+from sparsopt.subset_sum.theorems.base import Check, Floats, Theorem
+from sparsopt.subset_sum.theorems.scalar import uniform_sources
 
 SIZES = (8, 12, 16, 20, 24, 28)
 

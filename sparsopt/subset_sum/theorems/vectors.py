@@ -14,10 +14,10 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from .. import statistics
-from ..predict import failure_probability
-from ..vectors import solve_vectors
-from .base import Check, Floats, Theorem
+from sparsopt.subset_sum import statistics
+from sparsopt.subset_sum.predict import failure_probability
+from sparsopt.subset_sum.theorems.base import Check, Floats, Theorem
+from sparsopt.subset_sum.vectors import solve_vectors
 
 SIZES = tuple(range(4, 21, 2))
 TARGETS = 3
