@@ -63,7 +63,7 @@ def test_bad_files_end_in_one_line(table, tmp_path, capsys):
     rest = ("--target", "y", "--k", "1")
     assert "no column 'y'; the columns are first, second" in complaint(capsys, table, *rest)
     assert "cannot be read (No such file" in complaint(capsys, tmp_path / "none.csv", *rest)
-    assert "ends in .csv or .npz" in complaint(capsys, written("y\n1", "table.txt"), *rest)
+    assert "ends in .csv or .npz" in complaint(capsys, written("y\n1", "table.xlsx"), *rest)
     assert "a header and at least one row" in complaint(capsys, written("a,y\n"), *rest)
     assert "line 3: 1 cells under a header of 2" in complaint(capsys, written("a,y\n1,2\n3\n"), *rest)
     assert "line 2, column 'a': 'blue' is not a finite" in complaint(capsys, written("a,y\nblue,2\n"), *rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import sys
@@ -82,7 +83,7 @@ def test_dates_become_days(tmp_path):
     path = tmp_path / "visits.csv"
     path.write_text("visit,y\n2024-02-28,1\nNA,2\n2024-03-01 10:30,3\n2024-02-29T00:00,5\n")
     table = read(path, "y", missing="drop", text="encode")
-    np.testing.assert_array_equal(table.X[:, 0], [0, 2, 1])
+    np.testing.assert_allclose(table.X[:, 0], [0, 2 + 10.5 / 24, 1])
     assert "column 'visit' has dates: days since 2024-02-28" in table.notes
     path.write_text("visit,y\n2024-02-30,1\n2024-03-01,2\n")
     with pytest.raises(InvalidInput, match=r"column 'visit': a date that does not exist"):
@@ -103,11 +104,37 @@ def test_files_of_all_kinds_of_programs_hold_the_same_table(tmp_path, encoding, 
     assert ("numbers have decimal commas" in table.notes) == (comma == ",")
 
 
-def test_thousands_are_not_decimals_and_quoted_lines_count(tmp_path):
+@pytest.mark.parametrize(
+    ("cells", "numbers", "note"),
+    [
+        (["1,234", "56", "7,890,123.5"], [1234, 56, 7890123.5], "commas group thousands"),
+        (["1.234,5", "0,5", "12"], [1234.5, 0.5, 12], "points group thousands, commas are decimal"),
+        (["1 234", "56", "7\u202f890.5"], [1234, 56, 7890.5], "spaces or apostrophes group thousands"),
+        (["1'234", "-56", "0"], [1234, -56, 0], "spaces or apostrophes group thousands"),
+        (["1 234,5", "56", "0,25"], [1234.5, 56, 0.25], "spaces group thousands, commas are decimal"),
+        (["1,5", "0,567", "12"], [1.5, 0.567, 12], "commas are decimal"),
+        (["12%", "3.5 %", "-1%"], [12, 3.5, -1], "percent signs are left out"),
+        (["$1,234.5", "-$7", "$0"], [1234.5, -7, 0], "currency signs are left out, commas group thousands"),
+        (["1.234,50 €", "3,00 €", "2 €"], [1234.5, 3, 2], "currency signs are left out, points group"),
+        (["1,23", "1,234.5", "7"], None, None),  # no way of writing fits both
+        (["1,2345", "1,234.5", "7"], None, None),
+        (["$7", "12%", "3"], None, None),
+        (["1.234.567", "0.5", "7"], None, None),
+    ],
+)
+def test_numbers_as_people_write_them(tmp_path, cells, numbers, note):
+    path = saved(tmp_path, lines("a,b,y", [f'"{cell}",{i * i},{i}' for i, cell in enumerate([*cells, ""])]))
+    if numbers is None:
+        with pytest.raises(InvalidInput, match=r"column 'a': .* is not a finite number"):
+            read(path, "y", missing="drop")
+        return
+    table = read(path, "y", missing="drop")
+    np.testing.assert_array_equal(table.X[:, 0], numbers)
+    assert any(found.startswith(f"column 'a': {note}") for found in table.notes)
+
+
+def test_quoted_lines_count(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("a;b;y\n7;1,5;1\n8;1.234,5;2\n")
-    with pytest.raises(InvalidInput, match="line 2, column 'b': '1,5' is not a finite number"):
-        read(path, "y")
     path.write_text('a,b,y\n"x\ny",1,1\nz,,2\n')
     with pytest.raises(InvalidInput, match="line 4, column 'b': nothing there"):
         read(path, "y", text="drop")
@@ -260,6 +287,63 @@ def test_truths_and_dotted_dates_are_numbers(tmp_path):
     table = read(path, "y", missing="mean", text="encode")
     np.testing.assert_array_equal(table.X, [[1, 0], [0, 2], [0.5, 1]])
     assert table.notes[:2] == ["column 'flag': true is 1, false is 0", "column 'day' has dates: days since 2024-02-28"]
+
+
+def test_dates_with_slashes_are_read_where_they_are_clear(tmp_path):
+    for first, second, days in (("1/2/2024", "13/2/2024", 12), ("1/2/2024", "1/31/2024 12:00", 29.5)):
+        table = read(saved(tmp_path, lines("day,y", [f"{first},1", f"{second},2"])), "y", text="encode")
+        np.testing.assert_allclose(np.ptp(table.X[:, 0]), days)
+    with pytest.raises(InvalidInput, match="1/2/2024 may be the 1th day or month; write dates as 2024-12-31"):
+        read(saved(tmp_path, lines("day,y", ["1/2/2024,1", "3/4/2024,2"])), "y", text="encode")
+
+
+@pytest.mark.parametrize(("pack", "end"), [("gzip", "gz"), ("bz2", "bz2"), ("lzma", "xz")])
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.tsv", "a.libsvm"])
+def test_packed_files(tmp_path, pack, end, name):
+    library = importlib.import_module(pack)
+    text = "1 1:2 2:3\n4 1:5\n" if "libsvm" in name else lines("a,b,y", ROWS)
+    path = tmp_path / f"{name}.{end}"
+    (tmp_path / name).write_text(text)
+    path.write_bytes(library.compress(text.encode()))
+    np.testing.assert_array_equal(
+        *(getattr(read(file, "y").X, "toarray", read(file, "y").X.copy)() for file in (path, tmp_path / name))
+    )
+    for wrong in (library.compress(text.encode())[:-9], text.encode()):
+        path.write_bytes(wrong)
+        with pytest.raises(DataError, match=f"cannot be unpacked by {pack}"):
+            read(path, "y")
+    with pytest.raises(InvalidInput, match=r"a file that ends in \.csv"):
+        read(tmp_path / "a.npz.gz", "y")
+
+
+def test_spaces_may_separate_and_align(tmp_path):
+    wanted = read(saved(tmp_path, lines("a,b,y", ROWS)), "y").X
+    spaced = lines("a  b y", [row.replace(",", "  ") + " " for row in ROWS]).replace("\n", "\n   ")
+    table = read(saved(tmp_path, "  " + spaced), "y")
+    np.testing.assert_array_equal(table.X, wanted)
+    assert table.names == ["a", "b"] and table.notes == ["columns are separated by spaces"]
+    quoted = read(saved(tmp_path, lines('"a 1" b y', [row.replace(",", " ") for row in ROWS])), "y")
+    assert quoted.names == ["a 1", "b"]
+
+
+def test_remarks_before_the_header(tmp_path):
+    wanted = read(saved(tmp_path, lines("a,b,y", ROWS)), "y")
+    table = read(saved(tmp_path, "# made by hand, 2024\n#\n" + lines("a,b,y", ROWS)), "y")
+    np.testing.assert_array_equal(table.X, wanted.X)
+    assert table.notes == ["lines that begin with # are left out"]
+    with pytest.raises(InvalidInput, match="line 8, column 'a'"):
+        read(saved(tmp_path, "# made by hand\n\n#\n" + lines("a,b,y", [*ROWS[:3], "x,1,1"])), "y")
+    np.savetxt(tmp_path / "a.txt", np.column_stack([wanted.X, wanted.y]), header="a b y")
+    table = read(tmp_path / "a.txt", "y")
+    np.testing.assert_array_equal(table.X, wanted.X)
+    assert table.names == ["a", "b"]
+
+
+def test_a_missing_header_is_said(tmp_path):
+    with pytest.raises(
+        InvalidInput, match="first line is all numbers, and one with the names of the columns is needed"
+    ):
+        read(saved(tmp_path, lines(ROWS[0], ROWS[1:])), "y")
 
 
 def test_separators_may_be_announced_and_bars(tmp_path):

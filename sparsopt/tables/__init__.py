@@ -1,8 +1,9 @@
 """Tables from files: CSV, Parquet, LIBSVM and NPZ, with what is missing, text, constant or repeated said plainly.
 
 Nothing is repaired silently: a missing cell or a text column is an error that names the place, unless the caller says
-what to do about it. How a CSV file is written (commas, semicolons, tabs or bars, decimal commas, UTF-8 or not) is found
-out and noted; so are columns that no model can use (constant, repeated, the index that a data frame was saved with).
+what to do about it. How a text file is written (commas, semicolons, tabs, bars or spaces; decimal commas, thousands,
+percent; UTF-8 or not; remarks before the header) is found out and noted; so are columns that no model can use
+(constant, repeated, the index that a data frame was saved with). Texts may be packed by gzip, bzip2 or xz.
 
     missing   "error", "drop" (rows with a missing cell), "mean" (of the column; of the target the row is dropped)
     text      "error", "drop" (the column), "encode" (dates as days; a 0/1 column for each value but the first)
@@ -14,8 +15,8 @@ out and noted; so are columns that no model can use (constant, repeated, the ind
 >>> table.names, table.X.tolist()
 (['colour=red', 'size'], [[1.0, 1.0], [0.0, 2.5], [1.0, 4.0]])
 
-`reading` is the way from a file to a table, `columns` what happens to cells that are no numbers, `delimited` and
-`formats` how files are taken apart.
+`reading` is the way from a file to a table, `columns` what happens to cells that are no numbers, `numerals` which are,
+`delimited`, `formats` and `compressed` how files are taken apart.
 """
 
 from sparsopt.tables.reading import Table, read

@@ -22,8 +22,10 @@ from sparsopt.errors import InvalidInput
 __all__ = ["MISSING", "Column", "Source", "encoded", "labels", "listed"]
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
-ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T].*)?")
-DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
+ISO = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[ T]+(.*))?")
+DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: +(.*))?")
+SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: +(.*))?")
+CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d*)?))?")
 LEVELS = 100  # a text column with more values than this is an identifier, not a category
 
 
@@ -99,7 +101,9 @@ def labels(goal: Column, source: Source, notes: list[str]) -> Column:
     """A target of two texts as 0 and 1."""
     levels = sorted({cell for cell in goal.cells() if not _missing(cell)})
     if len(levels) != 2:
-        raise InvalidInput(f"{source.place(goal)}; a target is numbers, or one of two labels")
+        raise InvalidInput(
+            f"{source.place(goal)}; a target is numbers, or one of two labels (SparseClassifier, in Python, takes more)"
+        )
     notes.append(f"target '{goal.name}': {levels[0]} is 0, {levels[1]} is 1")
     return Column.of(goal.name, [levels.index(cell) if cell in levels else None for cell in goal.cells()])
 
@@ -131,36 +135,48 @@ def _truths(column: Column, notes: list[str]) -> Column:
 def _categories(column: Column, notes: list[str]) -> list[Column]:
     """Days for dates, else a column of 0 and 1 for every level but the first; nothing for an identifier."""
     known = [cell for cell in column.cells() if not _missing(cell)]
-    for pattern, order in ((ISO, (1, 2, 3)), (DOTTED, (3, 2, 1))):
+    for pattern, order in ((ISO, (1, 2, 3)), (DOTTED, (3, 2, 1)), (SLASHED, (3, 1, 2))):
         if all(pattern.fullmatch(cell) for cell in known):
-            return [_days(column, pattern, order, notes)]
+            return [_days(column, pattern, _order(column, known) if pattern is SLASHED else order, notes)]
     levels = sorted(set(known))
     if len(levels) > LEVELS:
         notes.append(f"column '{column.name}' has {len(levels)} different texts, no category, and is left out")
         return []
-    notes.append(
-        f"column '{column.name}' has text: {len(levels) - 1} columns of 0 and 1 stand for all but '{levels[0]}'"
-    )
+    notes.append(f"column '{column.name}' has text: for each of it but '{levels[0]}' there is a column of 0 and 1")
     return [
         _mapped(column, lambda cell, level=level: float(cell == level), f"{column.name}={level}")
         for level in levels[1:]
     ]
 
 
-def _days(column: Column, pattern: re.Pattern[str], order: tuple[int, ...], notes: list[str]) -> Column:
-    """Dates as days since the first of them. order: where year, month and day stand."""
+def _order(column: Column, cells: Sequence[str]) -> tuple[int, ...]:
+    """Where year, month and day stand in dates with slashes: one number above 12 tells."""
+    first, second = (max(int(cell.split("/")[place]) for cell in cells) for place in (0, 1))
+    if first <= 12 and second <= 12:
+        raise InvalidInput(
+            f"column '{column.name}': {cells[0]} may be the {cells[0].split('/')[0]}th day or month; write dates as "
+            "2024-12-31, or leave the column out by --text drop"
+        )
+    return (3, 2, 1) if first > 12 else (3, 1, 2)
 
-    def day(cell: str) -> int:
+
+def _days(column: Column, pattern: re.Pattern[str], order: tuple[int, ...], notes: list[str]) -> Column:
+    """Dates as days since the first of them, times as parts of a day. order: where year, month and day stand."""
+
+    def day(cell: str) -> float:
         found = pattern.fullmatch(cell)
         assert found is not None
         try:
-            return date(*(int(found[place]) for place in order)).toordinal()
+            whole = date(*(int(found[place]) for place in order)).toordinal()
         except ValueError as error:
             raise InvalidInput(
                 f"column '{column.name}': a date that does not exist ({cell}: {error}); correct it"
             ) from None
+        clock = CLOCK.match(found[4] or "")
+        hours, minutes, seconds = clock.groups(default=0) if clock else (0, 0, 0)
+        return whole + (int(hours) + int(minutes) / 60 + float(seconds) / 3600) / 24
 
-    first = min(day(cell) for cell in column.cells() if not _missing(cell))
+    first = int(min(day(cell) for cell in column.cells() if not _missing(cell)))
     notes.append(f"column '{column.name}' has dates: days since {date.fromordinal(first)}")
     return _mapped(column, lambda cell: day(cell) - first)
 

@@ -1,4 +1,4 @@
-"""Text files of cells as programs write them: commas, semicolons, tabs or bars, decimal commas, UTF-8 or not.
+"""Text files of cells as programs write them: commas, semicolons, tabs, bars or spaces, decimal commas, UTF-8 or not.
 
 >>> import pathlib, tempfile
 >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.csv"
@@ -20,12 +20,14 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from sparsopt.errors import DataError, InvalidInput
+from sparsopt.tables.compressed import content
+from sparsopt.tables.numerals import DECIMAL, NUMBER
 
 __all__ = ["cells"]
 
-MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 ANNOUNCED = re.compile(r"sep=([,;|\t])\r?\n")  # how spreadsheets say what separates cells
-DECIMAL = re.compile(r"[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?")
+REMARKS = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n))*")
 
 
 def cells(path: Path, missing: Container[str]) -> tuple[list[str], list[tuple[str, ...]], list[int], list[str]]:
@@ -35,10 +37,11 @@ def cells(path: Path, missing: Container[str]) -> tuple[list[str], list[tuple[st
     different lengths.
     """
     text, notes = _decoded(path)
-    said = ANNOUNCED.match(text)
-    text, begin = (text[said.end() :], 2) if said else (text, 1)
-    mark = said[1] if said else max(MARKS, key=text.split("\n", 1)[0].count)  # or what the header has most of
-    reader, rows, before = csv.reader(io.StringIO(text, newline=""), delimiter=mark), [], begin
+    mark, text, begin = _begin(text, notes)
+    if mark == " ":  # any number of them, and some before the first cell
+        text = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text).replace("\t", " ")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=mark == " ")
+    rows, before = [], begin
     for row in reader:
         if any(row):
             rows.append((begin, row))
@@ -59,9 +62,39 @@ def cells(path: Path, missing: Container[str]) -> tuple[list[str], list[tuple[st
     return names, columns, [number for number, _ in rows[1:]], notes
 
 
+def _begin(text: str, notes: list[str]) -> tuple[str, str, int]:
+    """What separates cells, the text from the header on, and the line that this begins in.
+
+    Remarks (#) before the header are left out. NumPy writes the header as one: the last, if only numbers follow.
+    """
+    said = ANNOUNCED.match(text)
+    if said:
+        return said[1], text[said.end() :], 2
+    found = REMARKS.match(text)
+    head = found[0] if found else ""
+    if "#" not in head:
+        return _mark(_line(text)), text, 1
+    remarks, rest = head.splitlines(), text[len(head) :]
+    mark, first = _mark(_line(rest)), _line(rest)
+    if all(map(NUMBER.fullmatch, first.split() if mark == " " else first.split(mark))):
+        return mark, f"{remarks[-1].strip(' #')}\n{rest}", len(remarks)
+    notes.append("lines that begin with # are left out")
+    return mark, rest, len(remarks) + 1
+
+
+def _line(text: str) -> str:
+    """The first line with something in it."""
+    return re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
+
+
+def _mark(header: str) -> str:
+    """What the header has most of; spaces only if there is nothing else."""
+    return max(MARKS, key=lambda mark: header.count(mark) if mark != " " else (mark in header) / 2)
+
+
 def _decoded(path: Path) -> tuple[str, list[str]]:
     """The text of a file: UTF-8, UTF-16 with its mark, or else what Western Windows programs write."""
-    raw = path.read_bytes()
+    raw = content(path)
     if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return raw.decode("utf-16"), ["the file is read as UTF-16"]
     if b"\0" in raw:

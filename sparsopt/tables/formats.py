@@ -18,6 +18,7 @@ import numpy as np
 
 from sparsopt.errors import DataError, InvalidInput, MissingCapability
 from sparsopt.tables.columns import Column
+from sparsopt.tables.compressed import content
 
 __all__ = ["libsvm", "npz", "parquet"]
 
@@ -36,8 +37,20 @@ def parquet(path: Path) -> list[Column]:
         table = library.read_table(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from None
-    columns = zip(table.column_names, table.columns, strict=True)
-    return [Column.of(name, column.to_pylist()) for name, column in columns]
+    return [_column(name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
+
+
+def _column(name: str, column: Any) -> Column:
+    """Numbers go over at once, anything else cell by cell."""
+    if not str(column.type).startswith(("int", "uint", "float", "double")):
+        return Column.of(name, column.to_pylist())
+    numbers = np.array(column.cast("float64", safe=False).to_numpy())
+    rows = np.flatnonzero(~np.isfinite(numbers))
+    strange = {
+        int(row): "" if cell is None else str(cell)
+        for row, cell in zip(rows, column.take(rows).to_pylist(), strict=True)
+    }
+    return Column(name, np.where(np.isfinite(numbers), numbers, np.nan), strange)
 
 
 def npz(path: Path, target: str) -> Arrays:
@@ -78,7 +91,7 @@ def libsvm(path: Path) -> Arrays:
     from scipy import sparse
 
     labels, values, indices, starts = [], [], [], [0]
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(content(path).decode().splitlines(), start=1):
         words = line.split("#", 1)[0].split()
         if not words:
             continue

@@ -17,11 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsopt.errors import DataError, InvalidInput, SparsoptError
-from sparsopt.tables import delimited, formats
+from sparsopt.tables import delimited, formats, numerals
 from sparsopt.tables.columns import MISSING, Column, Source, encoded, labels, listed
+from sparsopt.tables.compressed import parts
 
 __all__ = ["Table", "distinct", "read"]
 
+TEXTS = (".csv", ".tsv", ".txt", ".dat")
+LABELLED = (".libsvm", ".svm")
+BINARY = (".parquet", ".npz")
 INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name in Parquet
 
 
@@ -41,10 +45,11 @@ def read(path: Path, target: str | None, missing: str = "error", text: str = "er
     Raises `DataError` for files that cannot be read, `InvalidInput` for what they hold, `MissingCapability` for a
     format whose library is not installed.
     """
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".tsv", ".parquet", ".npz", ".libsvm", ".svm"):
+    kind, packed = parts(path)
+    if kind not in (*TEXTS, *LABELLED, *BINARY) or (packed and kind in BINARY):
         raise InvalidInput(
-            f"{path.name}: a file that ends in .csv or .npz (or .tsv, .parquet, .libsvm, .svm) is needed"
+            f"{path.name}: a file that ends in .csv or .npz (or {', '.join((*TEXTS, *LABELLED, *BINARY)[1:-1])}; "
+            "texts also in .gz, .bz2, .xz) is needed"
         )
     try:
         return _noted(_read(path, kind, target, missing, text))
@@ -57,12 +62,12 @@ def read(path: Path, target: str | None, missing: str = "error", text: str = "er
 def _read(path: Path, kind: str, target: str | None, missing: str, text: str) -> Table:
     if kind == ".npz":
         return Table(*formats.npz(path, target or "y"))
-    if kind in (".libsvm", ".svm"):
+    if kind in LABELLED:
         return Table(*formats.libsvm(path))
     if kind == ".parquet":
         return _repaired(formats.parquet(path), Source(path.name), [], target, missing, text)
     names, columns, lines, notes = delimited.cells(path, MISSING)
-    found = [Column.of(name, column) for name, column in zip(names, columns, strict=True)]
+    found = [numerals.column(name, column, notes) for name, column in zip(names, columns, strict=True)]
     return _repaired(found, Source(path.name, lines), notes, target, missing, text)
 
 
@@ -128,6 +133,8 @@ def _position(target: str | None, names: list[str], source: Source) -> int:
         found = f"{names.count(target)} columns named" if target in names else "no column"
         near = [name for name in names if name.lower() == target.lower()] or difflib.get_close_matches(target, names, 1)
         hint = f"did you mean '{near[0]}'? " if near and target not in names else ""
+        if all(numerals.NUMBER.fullmatch(name) for name in names):
+            hint = "its first line is all numbers, and one with the names of the columns is needed before it; "
         raise InvalidInput(f"{source.name}: {found} '{target}'; {hint}the columns are {shown}")
     return names.index(target)
 
