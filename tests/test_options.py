@@ -30,7 +30,6 @@ X = np.where(DRAWS.random((N, P)) < 0.2, 0.0, X).astype(np.float32).astype(float
 ETA, NOISE = X @ [1.0, 0.0, -0.8, 0.5, 0.3], DRAWS.standard_normal(N)
 REAL, TWO = ETA + NOISE, np.column_stack([ETA + NOISE, X[:, 1] - ETA + 1])
 LABEL, CLASS = (ETA + 2 * NOISE > 0.3).astype(float), np.digitize(ETA + NOISE, [-0.6, 0.8])
-SIGN = 2 * LABEL - 1
 COUNT, POSITIVE = DRAWS.poisson(np.exp(ETA / 2)).astype(float), DRAWS.gamma(2.0, np.exp(ETA / 2) / 2) + 0.01
 TIME, EVENT = DRAWS.exponential(np.exp(-ETA / 2)).round(1) + 0.1, DRAWS.random(N) < 0.7
 WEIGHT = DRAWS.integers(0, 4, N).astype(float)

@@ -21,8 +21,6 @@ from nets.weights import Weights
 from sparsopt.errors import InvalidInput
 from tests.networks import MOMENTUM
 
-PAPERS = {name: paper for name, paper in RECIPES.items() if name not in ("adam", "sgd")}
-
 
 def rates(name: str, *epochs: float) -> list[float]:
     paper = RECIPES[name]

@@ -23,7 +23,7 @@ from nets.sparse.rows import Rows
 from nets.training import Network
 from nets.weights import ConvolutionsAndLinear
 from sparsopt import support as sp
-from sparsopt.errors import InvalidInput, MissingCapability
+from sparsopt.errors import CheckpointError, InvalidInput, MissingCapability
 from sparsopt.method import run
 from tests.conftest import scaled
 from tests.networks import blobs, difference, states
@@ -229,7 +229,7 @@ def test_a_measured_choice_is_kept_with_the_run(tmp_path: Path) -> None:
     path = tmp_path / "run" / "run.json"
     other = "auto:0" if found != "auto:0" else "auto:1"
     assert prune("auto").accuracy == one.accuracy
-    with pytest.raises(Exception, match="engine"):
+    with pytest.raises(CheckpointError, match="engine"):
         prune(other)
     assert json.loads(path.read_text())["engine"] == found
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 
 from sparsopt.state import Layout, State
@@ -64,15 +62,3 @@ def random_quadratic(seed, n=8, condition=10.0):
     eigenvalues = np.geomspace(1 / condition, 1.0, n)
     H = (Q * eigenvalues) @ Q.T
     return Quadratic((H + H.T) / 2, H @ rng.standard_normal(n))
-
-
-def best_subset(problem, k):
-    """(value, support) of the best support of size k, by enumeration."""
-    n, best = problem.layout.n, (np.inf, np.zeros(0, dtype=bool))
-    for S in combinations(range(n), k):
-        support = np.zeros(n, dtype=bool)
-        support[list(S)] = True
-        value = problem.minimise_on(support, None)[1]
-        if value < best[0]:
-            best = (value, support)
-    return best

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import cells, environment
+from benchmarks.speed.report import Pair, pairs
 from sparsopt.errors import MissingCapability
 
 STEPS = 2  # of a network at a time
@@ -45,20 +46,6 @@ SHAPES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Milliseconds of the dense and the sparse engine for the same work."""
-
-    what: str
-    density: float
-    dense: float
-    sparse: float
-
-    @property
-    def ratio(self) -> float:
-        return self.dense / self.sparse
-
-
 def report(quick: bool, out: Path) -> None:
     """Measure, print, write."""
     try:
@@ -66,8 +53,6 @@ def report(quick: bool, out: Path) -> None:
     except ImportError as error:
         raise MissingCapability("sparse convolutions need Numba: pip install numba") from error
     import torch
-
-    from benchmarks.speed.report import pairs
 
     torch.set_num_threads(1)
     batch, rounds = (16, 1) if quick else (128, 4)

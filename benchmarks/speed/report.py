@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed.convolutions import Pair
 from benchmarks.speed.imp import Timing
 
 LOOP = "plain loop, "
@@ -64,6 +64,20 @@ def replicas(rates: tuple[float, float], seeds: int, jobs: int) -> None:
     alone, together = rates
     rows = [("1 process", f"{alone:.3g}", "1"), (f"{jobs} processes", f"{together:.3g}", f"{together / alone:.2f}")]
     _print(f"{seeds} seeds of the same run", "workers are warm", ("", "runs a second", "ratio"), rows)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Milliseconds of the dense and the sparse engine for the same work."""
+
+    what: str
+    density: float
+    dense: float
+    sparse: float
+
+    @property
+    def ratio(self) -> float:
+        return self.dense / self.sparse
 
 
 def pairs(title: str, caption: str, found: Sequence[Pair]) -> None:
