@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsopt.portfolio import tabu
+from sparsopt.portfolio import single, tabu
 from sparsopt.portfolio.auto import Auto
+from sparsopt.portfolio.pairs import promising
+from sparsopt.portfolio.single import copied, plain
 from sparsopt.portfolio.swept import Swept
 from sparsopt.problems import LeastSquares, Quadratic
 from sparsopt.solvers import solve
@@ -52,7 +54,7 @@ def test_what_is_returned_is_never_worse(seed: int) -> None:
     f = squares(seed)
     t = swept(f, np.arange(4))
     t.polish(1e-9)
-    found = tabu.walked(f, t, 40, np.random.default_rng(seed), 1e-9)
+    found = tabu.walked(t, t.rows, 40, np.random.default_rng(seed), 1e-9)
     assert found.size == 4 and swept(f, found).value <= t.value + 1e-12
 
 
@@ -63,17 +65,18 @@ def test_it_goes_on_where_no_swap_pays() -> None:
         f = squares(seed)
         t = swept(f, np.arange(5))
         t.polish(1e-9)
-        better += swept(f, tabu.walked(f, t, 150, np.random.default_rng(0), 1e-9)).value < 0.99 * t.value
+        better += swept(f, tabu.walked(t, t.rows, 150, np.random.default_rng(0), 1e-9)).value < 0.99 * t.value
     assert better >= 15
 
 
 def test_rows_in_single_precision_are_those_of_the_hessian(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabu, "KEPT", 60 * 7)  # they are forgotten again and again
+    monkeypatch.setattr(single, "KEPT", 60 * 7)  # they are forgotten again and again
     f = squares(1, ridge=0.5)
-    rows, H = tabu.Rows(f.design.X.T.astype(np.float32) / np.float32(20**0.5), 0.5), f.hessian_block(np.arange(60))
+    rows, H = copied(f), f.hessian_block(np.arange(60))
     for j in np.random.default_rng(0).integers(60, size=100).tolist():
         assert rows(j) == pytest.approx(H[j], abs=1e-5)
     assert rows(np.arange(30)) == pytest.approx(H[:30], abs=1e-5)
+    assert rows.passing(np.array([3, 7])) == pytest.approx(H[[3, 7]], abs=1e-5)
 
 
 @pytest.mark.parametrize("weights", [None, np.linspace(0.5, 2.0, 20)])
@@ -82,21 +85,21 @@ def test_single_precision_finds_what_double_does(weights: np.ndarray | None, int
     f = squares(2)
     f = LeastSquares(f.design.X + 5.0 * intercept, f.target, intercept=intercept, sample_weight=weights)
     t = swept(f, np.arange(5))
-    single = tabu.revised(f, t, tabu.MANY)
-    double = tabu.Revised(t.rows, t.c, t.h, t.S)
-    assert single.z.dtype == np.float32 and double.z.dtype == np.float64
-    assert single.z == pytest.approx(double.z, abs=1e-5) and single.d == pytest.approx(double.d, abs=1e-4)
-    found = [tabu.search(r, 60, np.random.default_rng(0), 1e-9).tolist() for r in (single, double)]
+    fewer, double = tabu.revised(t, copied(f)), tabu.revised(t, t.rows)
+    assert fewer.z.dtype == np.float32 and double.z.dtype == np.float64
+    assert fewer.z == pytest.approx(double.z, abs=1e-5) and fewer.d == pytest.approx(double.d, abs=1e-4)
+    found = [tabu.search(r, 60, np.random.default_rng(0), 1e-9).tolist() for r in (fewer, double)]
     assert found[0] == found[1]
+    C = np.arange(0, 60, 2)
+    assert np.array_equal(promising(t, C, copied(f)), promising(t, C, t.rows))
 
 
 def test_where_seven_digits_are_too_few_there_are_sixteen() -> None:
     f = squares(3)
     alike, exact = LeastSquares(f.design.X + 1e4, f.target), LeastSquares(f.design.X, f.design.X[:, :3].sum(axis=1))
-    for g in (alike, exact, Quadratic(f.hessian_block(np.arange(60)) + np.eye(60), np.ones(60))):
-        H = g.hessian_block(np.arange(60))
-        t = Swept(H.__getitem__, -g.gradient(np.zeros(60)), np.diagonal(H), np.arange(3))
-        assert tabu.revised(g, t, tabu.MANY).z.dtype == np.float64
+    for g, enough in ((f, True), (alike, False), (exact, False)):
+        assert plain(g, swept(g, np.arange(3))) is enough
+    assert copied(Quadratic(f.hessian_block(np.arange(60)) + np.eye(60), np.ones(60))) is None  # no columns
 
 
 def test_a_long_search_takes_about_as_long_whatever_the_problem() -> None:

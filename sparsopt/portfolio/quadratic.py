@@ -28,6 +28,7 @@ import numpy as np
 from sparsopt.portfolio import tabu
 from sparsopt.portfolio.pairs import promising
 from sparsopt.portfolio.rows import WIDE, Rows, largest
+from sparsopt.portfolio.single import Single, copied, plain
 from sparsopt.portfolio.swept import Indices, Swept, inverse
 from sparsopt.portfolio.tableau import Tableau, Vector
 from sparsopt.portfolio.twos import exchanged
@@ -67,6 +68,10 @@ class Search:
     def random(self) -> np.random.Generator:
         return np.random.default_rng([self.seed, 1])
 
+    @cached_property
+    def single(self) -> Single | None:
+        return copied(self.problem)
+
     # ---- pieces ----------------------------------------------------------------------------------------------------
 
     def reached(self, S: Indices) -> None:
@@ -96,6 +101,10 @@ class Search:
     def everything(self, S: Indices) -> Swept:
         """On all coordinates."""
         return Swept(self.rows, self.c, self.h, S)
+
+    def ranking(self, t: Swept) -> Any:
+        """Rows to rank by: in single precision where that shows enough."""
+        return self.single if self.single is not None and plain(self.problem, t) else self.rows
 
     # ---- A, B: on screened columns ---------------------------------------------------------------------------------
 
@@ -176,6 +185,7 @@ class Search:
         t = self.everything(np.empty(0, dtype=np.intp))
         t.forward(self.k)
         t.polish(self.tolerance)
+        self.reached(t.S)
         return t
 
     def pruned(self) -> Swept:
@@ -222,7 +232,7 @@ class Search:
 
     def paired(self, t: Swept, C: Indices) -> Swept:
         """The pairs (one of C, one of all) that gain most together: both come in, two go out, swaps."""
-        pairs = promising(t, C, self.rows)
+        pairs = promising(t, C, self.ranking(t))
         C = np.union1d(C, pairs.ravel())
         start = self.tableau(C, np.searchsorted(C, t.S))
         best = start
@@ -238,7 +248,7 @@ class Search:
 
     def walked(self, t: Swept, moves: int) -> Swept:
         """Stage F: the best that a tabu search over all coordinates passes."""
-        S = tabu.walked(self.problem, t, moves, self.random, self.tolerance)
+        S = tabu.walked(t, self.ranking(t), moves, self.random, self.tolerance)
         return t if np.array_equal(S, np.sort(t.S)) else self.everywhere(S)
 
     def everywhere(self, S: Indices) -> Swept:

@@ -56,7 +56,7 @@ def largest(score: Vector, size: int) -> Indices:
 
 def passing(rows: Any, C: Indices, p: int) -> Iterator[tuple[Indices, Matrix]]:
     """Parts of C with their rows of the Hessian: computed many at a time, handed out few at a time."""
-    rows = rows.passing if isinstance(rows, Rows) else rows
+    rows = getattr(rows, "passing", rows)
     for many in np.array_split(C, -(-C.size * p // (16 * BLOCK))) if C.size else ():
         H = rows(many)
         for few in np.array_split(np.arange(many.size), -(-many.size * p // BLOCK)):

@@ -32,12 +32,8 @@ from sparsopt.portfolio.tableau import DEPENDENT, Matrix, Vector
 
 STAY, AWAY = (1, 4), (3, 15)  # moves for which who came stays, and who left stays away
 REBUILD = 200  # members that come or go until rounding is cleared
-KEPT = 1 << 23  # numbers of rows that are kept
 WORK, MEMBER, ALWAYS = 7e9, 8, 8e5  # of a long search; what a member, and what a move costs whatever p is
 OFTEN = 40  # moves a coordinate
-MANY = 100  # moves that pay for a copy of the columns
-LARGE, BLOCK = 1 << 24, 1024  # numbers that are copied at most, and columns at a time
-LEFT, ALIKE = 1e-6, 1e-2  # of f and of the columns
 
 
 class Revised:
@@ -119,33 +115,6 @@ class Revised:
         self.sweeps += 1
 
 
-class Rows:
-    """Rows of A'A + ridge I in single precision, each computed when first asked for; here A is (p, n)."""
-
-    def __init__(self, A: NDArray[np.float32], ridge: float) -> None:
-        self.A, self.ridge, self.p = A, np.float32(ridge), len(A)
-        self.slot, self.used = np.full(self.p, -1), 0
-        self.kept = np.empty((min(self.p, KEPT // self.p), self.p), np.float32)
-
-    def __call__(self, which: Any) -> NDArray[np.float32]:
-        """Of one coordinate (p,), or of several (k, p)."""
-        if isinstance(which, int):
-            return self._row(which)
-        return np.array([self._row(j).copy() for j in which.tolist()])  # a later one may take the place of an earlier
-
-    def _row(self, j: int) -> NDArray[np.float32]:
-        slot = self.slot.item(j)
-        if slot >= 0:
-            return self.kept[slot]
-        if self.used == len(self.kept):
-            self.slot[:], self.used = -1, 0
-        row = self.kept[self.used]
-        np.matmul(self.A, self.A[j], out=row)
-        row[j] += self.ridge
-        self.slot[j], self.used = self.used, self.used + 1
-        return row
-
-
 FEW = 100  # columns up to which how many rows there are does not change the search
 
 
@@ -155,26 +124,17 @@ def affordable(samples: float, p: int, k: int) -> int:
     return min(OFTEN * p, int(WORK / (p * (MEMBER * k + n) + ALWAYS)))
 
 
-def walked(problem: Any, t: Swept, moves: int, random: np.random.Generator, tolerance: float) -> Indices:
-    """The best support that so many moves from t pass, sorted; t's own where none is better."""
-    return search(revised(problem, t, moves), moves, random, tolerance)
+def walked(t: Swept, rows: Callable[[Any], Any], moves: int, random: np.random.Generator, tolerance: float) -> Indices:
+    """The best support that so many moves from t pass, sorted; t's own where none is better.
+
+    rows: those of t, whose precision is that of the search.
+    """
+    return search(revised(t, rows), moves, random, tolerance) if t.size else np.sort(t.S)
 
 
-def revised(problem: Any, t: Swept, moves: int) -> Revised:
-    """The same support in revised form; in single precision where that pays for a copy of the columns."""
-    design = getattr(problem, "design", None)
-    if design is None or moves < MANY or design.n * t.m > LARGE or not plain(problem, t):
-        return Revised(t.rows, t.c, t.h, t.S)
-    A, root = np.empty((t.m, design.n), np.float32), np.sqrt(design.shares)
-    for part in np.array_split(np.arange(t.m), -(-t.m // BLOCK)):
-        A[part] = (design.take(part) * root[:, None]).T
-    return Revised(Rows(A, problem.ridge), t.c, t.h.astype(np.float32), t.S)
-
-
-def plain(problem: Any, t: Swept) -> bool:
-    """Whether seven digits show what is left: not of columns that differ in the last ones, nor of a fit that exact."""
-    left = float(problem.value(problem.start(0).x)) + t.value
-    return left > LEFT * -t.value and float(np.median(t.d[t.h > 0] / t.h[t.h > 0])) > ALIKE
+def revised(t: Swept, rows: Callable[[Any], Any]) -> Revised:
+    """The same support in revised form, in the precision of these rows."""
+    return Revised(rows, t.c, t.h.astype(rows(int(t.S[0])).dtype), t.S)
 
 
 def search(t: Revised, moves: int, random: np.random.Generator, tolerance: float) -> Indices:
