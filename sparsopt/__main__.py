@@ -1,6 +1,7 @@
 """The command line: fit a sparse model to a file, list the methods, try the theorems, and the subset-sum tools.
 
     python -m sparsopt fit diabetes.csv --target y --k 5
+    python -m sparsopt fit diabetes.csv.gz --target y --k 0:10
     python -m sparsopt fit patients.csv --target sick --k 3 --loss logistic --ridge 0.001 --missing mean --text encode
     python -m sparsopt fit genes.npz --k 10 --out results/genes
     python -m sparsopt methods
@@ -8,10 +9,12 @@
     python -m sparsopt hard --seeds 20 --large
     python -m sparsopt subset-sum --help
 
-CSV and Parquet files have a header or names; an NPZ file holds the matrix X (or the parts of a sparse one), the target
-under its name, and, if the columns have any, their `names`; a LIBSVM file has its target first in each line. With
---out, fit.json and path.svg say what happens for k = 0, 1, ... Bad input ends with one line on the error stream and
-exit code 2; `verify` and `hard` exit with 1 if something proved did not hold.
+Text files (commas, semicolons, tabs, bars or spaces) and Parquet files have a header or names; an NPZ file holds the
+matrix X (or the parts of a sparse one), the target under its name, and, if the columns have any, their `names`; a
+LIBSVM file has its target first in each line. Text may be packed (.gz, .bz2, .xz). Of a range --k 0:10 the k with the
+least held-out loss is taken, or by EBIC with --folds 0. With --out, fit.json and path.svg say what happens for k = 0,
+1, ... Bad input ends with one line on the error stream and exit code 2; `verify` and `hard` exit with 1 if something
+proved did not hold.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from sparsopt.interrupts import at_once
 
 with at_once("sparsopt"):
     import argparse
+    import os
+    import re
     import sys
     from collections.abc import Sequence
     from pathlib import Path
@@ -36,9 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if words[:1] == ["subset-sum"]:
                 return _subset_sum(words[1:])
             options = _parser().parse_args(words)
-            return options.command(options) or 0
+            code = options.command(options) or 0
+            print(end="", flush=True)  # what cannot be written is known here
+            return code
     except SparsoptError as error:
         print(f"sparsopt: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # of the output: files that cannot be read or written are a `DataError`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try again when it ends
+        if isinstance(error, BrokenPipeError):  # `| head` has seen enough
+            return 0
+        print(f"sparsopt: the output cannot be written ({error.strerror or error})", file=sys.stderr)
         return 2
 
 
@@ -46,9 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sparsopt", description="Sparse-constrained optimisation.")
     commands = parser.add_subparsers(required=True, metavar="fit | methods | verify | hard | subset-sum")
     fit = commands.add_parser("fit", help="the best model with at most k non-zero coefficients, for a table in a file")
-    fit.add_argument("file", type=Path, help=".csv, .parquet, .npz, .libsvm or .svm")
+    fit.add_argument("file", type=Path, help=".csv, .tsv, .txt, .parquet, .npz, .libsvm; text also .gz")
     fit.add_argument("--target", metavar="NAME", help="the column, or array of an NPZ file, to explain")
-    fit.add_argument("--k", required=True, type=int, help="how many coefficients may be non-zero")
+    fit.add_argument("--k", required=True, type=_sizes, help="how many coefficients may be non-zero, or 0:10 to choose")
     fit.add_argument("--method", default="auto", help="one of `python -m sparsopt methods` (default: auto)")
     fit.add_argument("--ridge", default=0.0, type=float, help="adds ridge/2 |w|^2 (default: 0)")
     fit.add_argument("--loss", default="squares", help="squares, logistic, poisson, gamma, huber or hinge")
@@ -71,6 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _sizes(text: str) -> int | range:
+    """5, or 0:10 with both ends."""
+    found = re.fullmatch(r"(-?\d+)(?::(\d+))?", text.strip())
+    if found is None or (found[2] and not 0 <= int(found[1]) <= int(found[2])):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor a range such as 0:10")
+    return range(int(found[1]), int(found[2]) + 1) if found[2] else int(found[1])
+
+
 # ---- fit -----------------------------------------------------------------------------------------------------------
 
 
@@ -81,7 +102,7 @@ def _fit(options: argparse.Namespace) -> None:
     table = read(options.file, options.target, options.missing, options.text)
     found = fit(table, options.k, options.loss, options.ridge, options.method, options.seed, options.folds)
     text, files = str(found), [] if options.out is None else write(found, options.out)
-    print("\n".join([text, *(f"\n{file}" for file in files)]))
+    print("\n".join([text, *([""] if files else []), *map(str, files)]))
 
 
 # ---- the other commands --------------------------------------------------------------------------------------------

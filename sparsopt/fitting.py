@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.choosing import CrossValidation, Data
+from sparsopt.choosing import CrossValidation, Data, choose
 from sparsopt.errors import DataError, InvalidInput, MissingCapability
 from sparsopt.names import lookup
 from sparsopt.paths import path
@@ -53,6 +53,7 @@ class Fitted:
     method: Any
     seed: int
     folds: int
+    ks: range | None = None  # that k was chosen from
 
     @property
     def coefficients(self) -> dict[str, float]:
@@ -80,8 +81,9 @@ class Fitted:
         return float(means[-1]), float(errors[-1]), float(means[0])
 
     def path(self) -> list[dict[str, Any]]:
-        """For k = 0, 1, ... to twice the k asked for: value, held-out loss, coefficients by name."""
-        ks = list(range(min(2 * self.k, len(self.table.names)) + 1))
+        """For k = 0, 1, ... to twice the k asked for, or the largest: value, held-out loss, coefficients by name."""
+        most = 2 * self.k if self.ks is None else self.ks[-1]
+        ks = list(range(min(most, len(self.table.names)) + 1))
         found = path(self.problem, ks, self.method, self.seed)
         means, errors = self.held_out(ks) if self.error is not None else (np.full(len(ks), math.nan),) * 2
         return [
@@ -90,6 +92,7 @@ class Fitted:
                 "value": float(result.value),
                 "held_out": _number(mean),
                 "standard_error": _number(error),
+                "intercept": float(self.problem.intercept(result.x)),
                 "coefficients": {self.table.names[j]: float(result.x[j]) for j in np.flatnonzero(result.support)},
             }
             for k, result, mean, error in zip(ks, found, means, errors, strict=True)
@@ -105,7 +108,7 @@ class Fitted:
             lines.append(
                 f"held out     {loss:.5g} +- {error:.2g} loss in {self.folds} folds ({without:.5g} without features)"
             )
-        lines += [f"note         {note}" for note in self.table.notes]
+        lines += [f"note         {note}" for note in self.notes]
         return "\n".join([*lines, "", *(f"{name:<{width}}  {weight: .8g}" for name, weight in rows)])
 
     def summary(self) -> dict[str, Any]:
@@ -115,6 +118,7 @@ class Fitted:
             "rows": len(self.data.y),
             "columns": len(self.table.names),
             "k": self.k,
+            "chosen_from": None if self.ks is None else list(self.ks),
             "method": getattr(result.method, "name", repr(result.method)),
             "problem": repr(self.problem),
             "value": result.value,
@@ -125,10 +129,22 @@ class Fitted:
             "coefficients": self.coefficients,
             "intercept": self.intercept,
             "held_out": None if error is None else dict(zip(("loss", "error", "without"), error, strict=True)),
-            "notes": self.table.notes,
+            "seed": self.seed,
+            "folds": self.folds,
+            "notes": self.notes,
             "deviations": self.deviations,
             "path": self.path(),
         }
+
+    @property
+    def notes(self) -> list[str]:
+        """On the table, and on what was made of it."""
+        notes, rule = list(self.table.notes), f"{self.folds}-fold cross-validation" if self.folds else "EBIC"
+        if self.ks is not None:
+            notes.append(f"k = {self.k} was chosen from {self.ks[0]} to {self.ks[-1]} by {rule}")
+        if type(self.problem).__name__ == "LeastSquares" and np.isin(self.data.y, (0, 1)).all():
+            notes.append("the target is 0 or 1 in every row: --loss logistic would model its odds")
+        return notes
 
     @property
     def deviations(self) -> dict[str, float]:
@@ -142,14 +158,17 @@ def _number(value: float) -> float | None:
 
 def fit(
     table: Table,
-    k: int,
+    k: int | range,
     loss: str = "squares",
     ridge: float = 0.0,
     method: Any = "auto",
     seed: int = 0,
     folds: int = 5,
 ) -> Fitted:
-    """The best model of a table with at most k coefficients, with intercept. folds: of cross-validation, 0 for none."""
+    """The best model of a table with at most k coefficients, with intercept. folds: of cross-validation, 0 for none.
+
+    k: a range chooses by the least held-out loss, without folds by EBIC.
+    """
     from sparsopt import problems
 
     kind = getattr(problems, lookup(LOSSES, loss, "loss"))
@@ -159,6 +178,9 @@ def fit(
     if folds > len(table.y):
         raise InvalidInput(f"folds = {folds} for {len(table.y)} rows; give at most as many folds as rows, or 0")
     data = Data(table.X, table.y, kind, options)
+    if isinstance(k, range):
+        found = choose(data, k, CrossValidation(folds, seed=seed) if folds else "ebic", method, seed)
+        return Fitted(table, data, found.path.problem, found.k, found.result, method, seed, folds, k)
     problem = data.problem()
     return Fitted(table, data, problem, k, solve(problem, k, method, seed), method, seed, folds)
 

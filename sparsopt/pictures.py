@@ -53,7 +53,7 @@ def _losses(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     if held:
         ks, means, errors = zip(*held, strict=True)
         axes.errorbar(ks, means, errors, fmt="s-", ms=3, lw=1.2, capsize=2, elinewidth=0.9, c=COLOURS[1])
-        axes.legend(["on all rows", "held out, with standard error"], frameon=False)
+        axes.legend(["on all rows", "held out, with standard error"], framealpha=1, edgecolor="none", borderpad=0.2)
     axes.set_ylabel("mean loss")
     values = [row["value"] for row in rows]
     if min(values) > 0 and max(values) > 10 * min(values):
@@ -77,6 +77,7 @@ def _weights(axes: Any, summary: Mapping[str, Any]) -> None:
     axes.margins(x=0.02)
     low, high = axes.get_ylim()
     places = _apart([lines[name][-1] for name in shown], LEGIBLE * (high - low))
+    axes.set_ylim(min([low, *places]), max([high, *places]))
     for name, colour, place in zip(shown, COLOURS, places, strict=False):
         axes.annotate(
             name, (ks[-1], place), (6, 0), textcoords="offset points", color=colour, va="center", annotation_clip=False

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -90,6 +95,43 @@ def test_bad_options_end_in_one_line(table, capsys):
         (("--k", "1", "--seed", "-3"), "seed = -3 is negative"),
     ]:
         assert sentence in complaint(capsys, table, "--target", "out", *words)
+
+
+def test_k_is_chosen_from_a_range(table, tmp_path, capsys):
+    for more, rule in (([], "5-fold cross-validation"), (["--folds", "0"], "EBIC")):
+        words = ["fit", str(table), "--target", "out", "--k", "0:3", *more, "--out", str(tmp_path / "out")]
+        assert command.main(words) == 0
+        shown = capsys.readouterr().out
+        assert f"k = 2 was chosen from 0 to 3 by {rule}" in shown and "support      2 of 3" in shown
+        assert shown.splitlines()[-3:-1] == ["", str(tmp_path / "out" / "fit.json")]
+        saved = json.loads((tmp_path / "out" / "fit.json").read_text())
+        assert saved["k"] == 2 and saved["chosen_from"] == [0, 1, 2, 3] == [row["k"] for row in saved["path"]]
+        assert saved["path"][2]["intercept"] == pytest.approx(saved["intercept"]) == pytest.approx(1)
+    for given in ("3:1", "a", "-1:2", "1-5", ":4"):
+        with pytest.raises(SystemExit):
+            command.main(["fit", str(table), "--target", "out", f"--k={given}"])
+        assert "is neither a number nor a range such as 0:10" in capsys.readouterr().err
+
+
+def test_a_target_of_two_labels_is_pointed_to_the_logistic_loss(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,y\n" + "".join(f"{x},{z},{'yes' if x > 0 else 'no'}\n" for x, z in X[:, :2]))
+    assert command.main(["fit", str(path), "--target", "y", "--k", "1"]) == 0
+    assert "--loss logistic would model its odds" in capsys.readouterr().out
+    assert command.main(["fit", str(path), "--target", "y", "--k", "1", "--loss", "logistic", "--ridge", "0.1"]) == 0
+    assert "would model" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_an_output_that_nobody_reads_or_that_is_full(table):
+    """No traceback: a reader that has gone is no mistake, a full disk is one sentence."""
+    words = [sys.executable, "-m", "sparsopt", "fit", str(table), "--target", "out", "--k", "1", "--folds", "0"]
+    read, write = os.pipe()
+    os.close(read)
+    for place, code, said in ((write, 0, ""), (os.open("/dev/full", os.O_WRONLY), 2, "the output cannot be written")):
+        done = subprocess.run(words, stdout=place, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(place)
+        assert done.returncode == code and said in done.stderr and done.stderr.count("\n") == (code > 0)
 
 
 def test_the_command_line_in_a_process(table):
