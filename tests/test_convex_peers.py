@@ -144,12 +144,15 @@ class Script:
 
 
 def test_draws_after_a_crash_are_measured_and_after_a_timeout_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = [{"seed": seed, "value": 1.0 + seed} for seed in range(3)]
-    crash = Script(process.Answer((good[0],), "died of SIGSEGV"), process.Answer((good[2],)))
+    good = [{"seed": seed, "value": 1.0 + seed, "crashes": 0} for seed in range(3)]
+    died = process.Answer((), "died of SIGSEGV")
+    crash = Script(process.Answer((good[0],), "died of SIGSEGV"), died, died, process.Answer((good[2],)))
     monkeypatch.setattr(cell, "ask", crash)
     rows = cell.SideCell("P1", "abess", (0, 1, 2)).compute(None, 1)["rows"]
-    assert crash.asked == [[0, 1, 2], [2]]
-    assert rows == [good[0], {"seed": 1, "failure": "died of SIGSEGV"}, good[2]]
+    assert crash.asked == [[0, 1, 2], [1, 2], [1, 2], [2]]
+    assert rows == [good[0], {"seed": 1, "failure": "died of SIGSEGV", "crashes": 3}, good[2]]
+    monkeypatch.setattr(cell, "ask", Script(died, process.Answer((good[0],))))
+    assert cell.SideCell("P1", "abess", (0,)).compute(None, 1)["rows"] == [{**good[0], "crashes": 1}]
     late = Script(process.Answer((good[0],), "not finished after 60 s"))
     monkeypatch.setattr(cell, "ask", late)
     rows = cell.SideCell("P1", "abess", (0, 1, 2)).compute(None, 1)["rows"]

@@ -8,11 +8,12 @@ and the judge. What is claimed about time is measured in duels: both methods in 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from benchmarks.convex_peers.process import LATE, MISSING, REFUSED, ask
+from benchmarks.convex_peers.process import DIED, LATE, MISSING, REFUSED, ask
 from benchmarks.convex_peers.reach import METHOD
 from sparsopt.errors import MissingCapability
 
@@ -25,6 +26,7 @@ LIBRARY = (
     *("sparsopt/support/*.py", "sparsopt/support/structures/*.py"),
     *("benchmarks/convex_peers/methods.py", "benchmarks/convex_peers/reach.py"),
 )
+TRIES = 3  # of a draw on which the process dies: some packages do so now and then
 
 
 @dataclass(frozen=True)
@@ -65,23 +67,29 @@ class SideCell:
     def compute(self, folder: Any, threads: int) -> dict[str, Any]:
         """A row for every seed. Raises `MissingCapability` if the package cannot be imported."""
         rows: dict[int, dict[str, Any]] = {}
+        crashes: Counter[int] = Counter()
         while left := [seed for seed in self.seeds if seed not in rows]:
             asked = {"problem": self.problem, "seeds": left, "method": self.method, "patience": self.bench.patience}
             answer = ask(self.bench.python, asked, threads, self.bench.budget)
             if answer.failure.startswith(MISSING):
                 raise MissingCapability(answer.failure)
             rows |= {line["seed"]: line for line in answer.lines if "value" in line}
-            failed = [seed for seed in left if seed not in rows]
-            if answer.failure.startswith((LATE, REFUSED)):  # another draw is not quicker, or smaller
-                rows |= {seed: {"failure": answer.failure} for seed in failed}
-            elif failed:
-                rows[failed[0]] = {"failure": answer.failure or "no answer"}
-        return {"rows": [{**rows[seed], "seed": seed} for seed in self.seeds]}
+            rows |= _given_up(answer.failure or "no answer", [seed for seed in left if seed not in rows], crashes)
+        return {"rows": [{**rows[seed], "seed": seed, "crashes": crashes[seed]} for seed in self.seeds]}
 
     def records(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One row of results for every seed."""
         rows = result.get("rows") or [{"seed": seed, "failure": result["failure"]} for seed in self.seeds]
         return [{"problem": self.problem, "method": self.method, **row} for row in rows]
+
+
+def _given_up(failure: str, missing: Sequence[int], crashes: Counter[int]) -> dict[int, dict[str, Any]]:
+    """Rows of the draws that are not tried again: all of them, or the first, which the process ended with, or none."""
+    if failure.startswith((LATE, REFUSED)):  # another draw is not quicker, or smaller
+        return {seed: {"failure": failure} for seed in missing}
+    crashes.update(missing[:1])
+    again = failure.startswith(DIED) and all(crashes[seed] < TRIES for seed in missing[:1])
+    return {} if again else {seed: {"failure": failure} for seed in missing[:1]}
 
 
 @dataclass(frozen=True)

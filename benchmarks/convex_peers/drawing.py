@@ -7,13 +7,14 @@ that, so what is as good should stand to the right of it. Growing problems are c
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.convex_peers.growth import GROWING, curves
-from benchmarks.convex_peers.looks import BAD, BAND, SIZE, color, ordered
+from benchmarks.convex_peers.looks import BAD, BAND, SIZE, STRIPE, color, ordered
 from benchmarks.convex_peers.tables import EQUAL, REFERENCE, Line
 from benchmarks.style import INK, SOFT, figure
 
@@ -56,9 +57,17 @@ def _panel(axes: Any, lines: Sequence[Line], methods: Sequence[str], named: bool
             label.set(color=color(name), fontweight="bold" if name == REFERENCE else "normal")
     done = [line for line in lines if not math.isnan(line.seconds)]
     _limits(axes, done)
+    _stripes(axes, methods)
     _landmarks(axes, done)
     for line in lines:
         _mark(axes, line, methods.index(line.method))
+
+
+def _stripes(axes: Any, methods: Sequence[str]) -> None:
+    """Every other package on grey."""
+    groups = [list(group) for _, group in itertools.groupby(range(len(methods)), lambda row: color(methods[row]))]
+    for group in groups[1::2]:
+        axes.axhspan(group[0] - 0.5, group[-1] + 0.5, color=STRIPE, linewidth=0, zorder=-1)
 
 
 def _limits(axes: Any, done: Sequence[Line]) -> None:

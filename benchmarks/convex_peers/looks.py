@@ -14,7 +14,7 @@ COLORS = dict(
         strict=True,
     )
 )
-MINE, BAND, BAD = "#0072B2", "#dcebf5", "#a63c00"
+MINE, BAND, STRIPE, BAD = "#0072B2", "#d3e6f3", "#f4f4f5", "#a63c00"
 SIZE = 6.6  # points of the small words
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "BLIS_NUM_THREADS")
-MISSING, LATE, REFUSED = "cannot be imported", "not finished after", "not asked"
+MISSING, LATE, REFUSED, DIED = "cannot be imported", "not finished after", "not asked", "died of"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _failure(status: int, complaint: str) -> str:
         return ""
     if status < 0:
         died = signal.Signals(-status).name
-        return f"died of {died}" + (" (out of memory?)" if died == "SIGKILL" else "")
+        return f"{DIED} {died}" + (" (out of memory?)" if died == "SIGKILL" else "")
     said = (complaint.strip().splitlines() or ["no reason given"])[-1][:200]
     if said.startswith(("ImportError", "ModuleNotFoundError", "OSError: lib")):
         return f"{MISSING}: {said}"

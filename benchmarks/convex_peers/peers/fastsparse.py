@@ -27,10 +27,6 @@ def _plain(X: Any, y: Any, k: int, loss: str, ridge: float) -> NDArray[Any]:
     return _path(X, y, k, loss, ridge, penalty="L0")
 
 
-def _safe(X: Any, y: Any, k: int, loss: str, ridge: float) -> NDArray[Any]:
-    return _path(X, y, k, loss, ridge, penalty="L0", active_set=False)
-
-
 def _ridge(X: Any, y: Any, k: int, loss: str, ridge: float) -> NDArray[Any]:
     """gamma multiplies |w|^2 beside the sum of the losses."""
     gamma = max(ridge, 1e-6) * len(y) / 2
@@ -39,6 +35,5 @@ def _ridge(X: Any, y: Any, k: int, loss: str, ridge: float) -> NDArray[Any]:
 
 PEERS = (
     Peer("fastsparse", "fastsparsegams", BOTH, "CDPSI, L0, 100 penalties, max_support_size = k", _plain),
-    Peer("fastsparse-safe", "fastsparsegams", BOTH, "active_set = False besides: True can crash", _safe),
     Peer("fastsparse-l2", "fastsparsegams", ("logistic",), "L0L2 with gamma = n ridge/2", _ridge),
 )
