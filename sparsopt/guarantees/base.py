@@ -27,10 +27,11 @@ from sparsopt.result import Result
 from sparsopt.state import Array, Mask, State
 from sparsopt.support import Elements, Groups, Structure
 
-__all__ = ["Constants", "Given", "Observed", "Proof", "Setting", "Theorem", "Verdict", "Weak", "observe"]
+__all__ = ["Constants", "Given", "Observed", "Proof", "Setting", "Theorem", "Verdict", "Weak", "observe", "roots"]
 
 ROUNDING = 1e-9  # of the numbers that a promise is made of
-MOST_PAIRS = 500  # groups up to this number are looked at in pairs
+MOST_PAIRS = 100  # groups up to this number are looked at in pairs
+MOST_BLOCK = 1000  # coordinates up to which the eigenvalues of a block are computed
 
 
 class Proof(enum.Enum):
@@ -45,7 +46,7 @@ class Proof(enum.Enum):
 class Verdict:
     """achieved <= promised, up to `rounding`; of many steps the one that comes closest.
 
-    equality: achieved = promised, up to `rounding`.
+    equality: achieved = promised, up to `rounding`. note: the constants it was made of, and whether it says anything.
     """
 
     theorem: str
@@ -56,6 +57,7 @@ class Verdict:
     achieved: float
     rounding: float = 0.0
     equality: bool = False
+    note: str = ""
 
     @property
     def slack(self) -> float:
@@ -161,39 +163,74 @@ class Constants:
 
     For quadratics and least squares they are eigenvalues of blocks of the Hessian; otherwise what
     `problem.smoothness(r)` and `problem.strong_convexity(r)` promise for all supports of r coordinates: sound, and
-    larger and smaller.
+    larger and smaller. root: (p,) f is looked at as a function of u_j = x_j root_j; with the roots of the curvatures
+    (`unit_curvature`) that is where rules by gain and removal are rules by gradient and magnitude.
     """
 
-    def __init__(self, problem: Any, setting: Setting) -> None:
+    def __init__(self, problem: Any, setting: Setting, root: Array | None = None) -> None:
         self.problem, self.setting = problem, setting
+        self.root = np.ones(problem.layout.n) if root is None else root
         labels = setting.group_of(problem.layout.n)
         self.groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         self.quadratic = hasattr(problem, "hessian_block")
+
+    @classmethod
+    def unit_curvature(cls, problem: Any, setting: Setting) -> Constants:
+        """Those of f in units in which every curvature is 1."""
+        return cls(problem, setting, roots(problem))
 
     def smoothness(self, units: int) -> float:
         """beta: f is that smooth along every union of `units` (1 or 2) groups."""
         units = min(units, len(self.groups))
         size = sum(sorted((len(group) for group in self.groups), reverse=True)[:units])
+        most = float(np.max(self.problem.curvature() / self.root**2))
         if size == 1:
-            return float(np.max(self.problem.curvature()))
+            return most
+        if self.quadratic and size == 2 == units and len(self.groups) <= 2 * MOST_BLOCK:
+            return self._of_pairs()
         if not self.quadratic or math.comb(len(self.groups), units) > MOST_PAIRS * MOST_PAIRS / 2:
-            return float(self.problem.smoothness(size))
+            return min(float(self.problem.smoothness(size)) / float(np.min(self.root)) ** 2, size * most)
         unions = itertools.combinations(self.groups, units)
-        return max(self._spectrum(np.concatenate(union))[1] for union in unions)
+        return max(self._of_block(np.concatenate(union))[1] for union in unions)
 
     def strong_convexity(self, support: Mask) -> float:
         """lambda of f restricted to this support, not below 0."""
-        if not support.any():
+        size = int(np.count_nonzero(support))
+        if not size:
             return math.inf
-        if not self.quadratic:
-            return max(float(self.problem.strong_convexity(int(support.sum()))), 0.0)
-        return max(self._spectrum(np.flatnonzero(support))[0], 0.0)
+        if not self.quadratic or size > MOST_BLOCK:
+            return max(float(self.problem.strong_convexity(size)), 0.0) / float(np.max(self.root)) ** 2
+        return max(self.spectrum(support)[0], 0.0)
 
-    def _spectrum(self, indices: Array) -> tuple[float, float]:
+    def isometry(self, support: Mask) -> tuple[float, float]:
+        """(delta, c): all eigenvalues on this support are between (1 - delta) c and (1 + delta) c. Quadratics only."""
+        low, high = self.spectrum(support)
+        return (high - low) / (high + low), (high + low) / 2
+
+    def spectrum(self, support: Mask) -> tuple[float, float]:
+        """The smallest and the largest eigenvalue of the Hessian on this support. Quadratics only."""
+        return self._of_block(np.flatnonzero(support))
+
+    def _of_pairs(self) -> float:
+        """The largest eigenvalue on any two coordinates, (a + b)/2 + sqrt((a - b)^2/4 + c^2)."""
+        p = self.problem.layout.n
+        H = self.problem.hessian_block(np.arange(p)) / np.outer(self.root, self.root)
+        h = np.diagonal(H)
+        largest = (h[:, None] + h) / 2 + np.hypot((h[:, None] - h) / 2, np.where(np.eye(p, dtype=bool), 0.0, H))
+        return float(largest.max()) * (1 + 50 * float(np.finfo(self.problem.dtype).eps))
+
+    def _of_block(self, indices: Array) -> tuple[float, float]:
         """Extreme eigenvalues of the block, moved outwards by their rounding."""
-        values = np.linalg.eigvalsh(self.problem.hessian_block(indices))
-        slack = 1e-14 * len(values) * abs(values[-1])
+        block = self.problem.hessian_block(indices) / np.outer(self.root[indices], self.root[indices])
+        values = np.linalg.eigvalsh((block + block.T) / 2)
+        slack = 50 * float(np.finfo(self.problem.dtype).eps) * len(values) * abs(values[-1])
         return float(values[0] - slack), float(values[-1] + slack)
+
+
+def roots(problem: Any) -> Array:
+    """sqrt(h_j), (p,); 1 where f does not depend on a coordinate."""
+    h = np.asarray(problem.curvature(), dtype=float)
+    return np.sqrt(np.where(h > 0, h, 1.0))
 
 
 # ---- runs ----------------------------------------------------------------------------------------------------------
@@ -223,6 +260,11 @@ class Observed:
         """What rounding is relative to."""
         return max(abs(value) for value in self.values)
 
+    @cached_property
+    def rounding(self) -> float:
+        """Of values of f."""
+        return self.scale * max(ROUNDING, 100 * float(np.finfo(self.problem.dtype).eps))
+
 
 def observe(problem: Any, method: Method, seed: int = 0, setting: Setting = Setting(), start: Any = None) -> Observed:
     """Run the method and keep the state after every round."""
@@ -248,12 +290,20 @@ class Theorem:
     source: ClassVar[str] = ""
     proof: ClassVar[Proof] = Proof.DERIVED
 
-    def instance(self, seed: int) -> Verdict | None:
-        """A random small instance, run and checked; None where the assumptions are not met."""
+    def instance(self, seed: int, setting: Setting | None = None) -> Verdict | None:
+        """A random small instance, run and checked; None where the assumptions are not met. setting: None, drawn."""
         raise NotImplementedError
+
+    def tight(self) -> Verdict | None:
+        """An instance on which the bound is met with equality, or nearly: a smaller constant fails there."""
+        return None
 
     def about(self, method: Any) -> bool:
         """Whether a method is one that the theorem speaks of."""
+        return False
+
+    def about_point(self, certificates: Any) -> bool:
+        """Whether it speaks of a point, whoever found it (`Certificates`)."""
         return False
 
     def promise(self, observed: Observed, targets: Sequence[Array]) -> Verdict | None:
@@ -263,6 +313,15 @@ class Theorem:
     def remark(self, observed: Observed) -> str:
         """What to say where nothing is promised."""
         return "its assumptions are not met here, so nothing is promised"
+
+    def value_promise(self, observed: Observed, found: Sequence[tuple[float, str]]) -> Verdict | None:
+        """The least of the promises (bound of f(x), constants it is made of): vacuous unless below the start's f."""
+        if not found:
+            return None
+        promised, note = min(found)
+        if promised >= observed.values[0] - observed.rounding:
+            note += f"; vacuous here: f was {observed.values[0]:.6g} at the start"
+        return self.verdict(promised, float(observed.problem.value(observed.result.x)), observed.rounding, note=note)
 
     def verdict(self, promised: float, achieved: float, rounding: float, **more: Any) -> Verdict:
         return Verdict(self.name, self.statement, self.source, self.proof, promised, achieved, rounding, **more)

@@ -15,7 +15,8 @@ import numpy as np
 from sparsopt.certificates import Certificates
 from sparsopt.exact import enumerate_supports
 from sparsopt.guarantees import draws
-from sparsopt.guarantees.base import ROUNDING, Theorem, Verdict
+from sparsopt.guarantees.base import ROUNDING, Setting, Theorem, Verdict
+from sparsopt.problems import Quadratic
 from sparsopt.state import Array, Mask
 
 __all__ = ["CertifiedGap"]
@@ -36,7 +37,7 @@ class CertifiedGap(Theorem):
     statement: ClassVar[str] = "certificates: f(x) - min f over k non-zeros is at most the certified gap"
     source: ClassVar[str] = "derived here; the minimum by enumeration"
 
-    def instance(self, seed: int) -> Verdict | None:
+    def instance(self, seed: int, setting: Setting | None = None) -> Verdict | None:
         random = np.random.default_rng([20, seed])
         f, k = draws.problem(random, p=7), int(random.integers(1, 5))
         best, truth = enumerate_supports(f, k)
@@ -47,6 +48,11 @@ class CertifiedGap(Theorem):
         else:
             x = f.minimise_on(support, None)[0] if kind == 1 else np.where(support, random.standard_normal(7), 0.0)
         return self.check(f, x, support, k, truth)
+
+    def tight(self) -> Verdict | None:
+        """H = I: q is linear, so the tangent is q itself."""
+        f, x = Quadratic(np.eye(3), np.array([3.0, 2.0, 1.0])), np.array([0.0, 0.0, 1.0])
+        return self.check(f, x, x != 0, 1, -4.5)
 
     def check(self, f: Any, x: Array, support: Mask, k: int, truth: float) -> Verdict:
         """The gap at x (p,) against what could be gained, f(x) - truth."""

@@ -5,11 +5,12 @@
 >>> problem = sparsopt.LeastSquares(X, X[:, 1] + X[:, 2])
 >>> found = report(problem, sparsopt.solve(problem, 3, "omp"))
 >>> found.holds, [verdict.theorem for verdict in found.verdicts]
-(True, ['T2', 'T3'])
+(True, ['T2', 'T3', 'T5b', 'T8'])
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,17 @@ import numpy as np
 
 from sparsopt import support as sp
 from sparsopt.certificates import Certificates
-from sparsopt.guarantees.base import Verdict, observe
+from sparsopt.guarantees.base import Observed, Setting, Theorem, Verdict, observe, roots
 from sparsopt.guarantees.verification import THEOREMS
+from sparsopt.method import Method
 from sparsopt.result import Result
 from sparsopt.state import Array
+from sparsopt.support import Elements, unit_labels
 
 __all__ = ["Bracket", "Report", "report"]
+
+MOST_TARGETS = 30  # sizes of the targets that a result is compared with
+WHOLE = 1000  # coordinates up to which the minimiser on all of them is one of the targets
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Report:
     condition: Bracket
     verdicts: tuple[Verdict, ...]
     silent: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -73,6 +80,7 @@ class Report:
                 "",
                 f"{verdict.theorem}  {verdict.statement}",
                 f"    {_compared(verdict)}",
+                *([f"    {verdict.note}"] if verdict.note else []),
                 f"    {_origin(verdict)}",
             ]
         if self.verdicts:
@@ -82,7 +90,10 @@ class Report:
                 "",
                 "No theorem promises anything for this method on this problem: what is proved about the point counts.",
             ]
-        return "\n".join([*lines, *(f"    {line}" for line in self.silent)])
+        lines += [f"    {line}" for line in self.silent]
+        if self.others:
+            lines += ["", f"Not about what this method does: {', '.join(self.others)}."]
+        return "\n".join(lines)
 
     def _proved(self) -> list[str]:
         """What holds for the point itself, whoever found it."""
@@ -97,8 +108,9 @@ class Report:
 
 
 LEGEND = (
-    "w: any sparse vector, here those of the result's largest coordinates, the best for the promise; s of them;\n"
-    "m of w not selected; beta, lambda: smoothness and strong convexity, kappa = beta/lambda; tau = 1: exact gradients."
+    "w: any sparse vector, here the minimisers on the result's largest coordinates and on those that start best, the\n"
+    "best for the promise; s of them, m of w not selected; beta, lambda: smoothness and strong convexity, kappa =\n"
+    "beta/lambda, in the units in which the method compares coordinates; tau = 1: exact gradients."
 )
 
 
@@ -115,49 +127,96 @@ def _origin(verdict: Verdict) -> str:
 
 
 def report(problem: Any, result: Result, targets: Sequence[Array] = ()) -> Report:
-    """For each theorem about the result's method: what it promises here, by comparison with sparse targets.
+    """For each theorem about the result's method or point: what it promises here, by comparison with sparse targets.
 
-    The method is run once more to see its rounds (T6a looks at each of them). targets: vectors (p,) to compare
-    with; by default the minimisers on the s largest coordinates of the result, s = 1..|S|, and the minimiser on all
-    coordinates. Constants are exact where the problem can enumerate, else sound bounds, which promise less.
+    The method is run once more to see its rounds. targets: vectors (p,) to compare with; by default the minimisers on
+    the s largest coordinates of the result and on the s that lower f most from 0, s = 1..|S|, and the minimiser on all
+    coordinates (from 1,000 on, on 200 of them). Constants are eigenvalues of the blocks that occur, else sound bounds,
+    which promise less; a promise no better than f where the method began is called vacuous. Groups are units, as in
+    `Setting`. What works in standardised units is reported in those.
     """
-    compared = list(targets) or _targets(problem, result)
-    about = [theorem for theorem in THEOREMS if theorem.about(result.method)]
-    verdicts, silent = [], []
-    for theorem in about:
-        observed = observe(problem, result.method, result.state.seed)
-        verdict = theorem.promise(observed, compared)
-        if verdict is None:
-            silent.append(f"{theorem.name}: {theorem.remark(observed)}")
-        else:
-            verdicts.append(verdict)
-    size = max(sp.count(result.support), 1)
-    name = getattr(result.method, "name", type(result.method).__name__)
+    if hasattr(problem, "working"):
+        return report(problem.working, _raised(problem, result), [problem.scale * w for w in targets])
     point = Certificates(problem, result.x, result.support, sp.count(result.support))
-    shown = (point.value, point.lower_bound, str(point.standing))
-    brackets = _brackets(problem, result, size)
-    return Report(name, sp.count(result.support), *shown, *brackets, tuple(verdicts), tuple(silent))
+    about = [theorem for theorem in THEOREMS if theorem.about(result.method) or theorem.about_point(point)]
+    verdicts, silent = _spoken(problem, result, targets, about)
+    size, method = sp.count(result.support), result.method
+    return Report(
+        getattr(method, "name", type(method).__name__),
+        size,
+        point.value,
+        point.lower_bound,
+        str(point.standing),
+        *_brackets(problem, result, max(size, 1)),
+        tuple(verdicts),
+        tuple(silent),
+        tuple(theorem.name for theorem in THEOREMS if theorem not in about and theorem.name not in ("T7", "C1")),
+    )
+
+
+def _spoken(
+    problem: Any, result: Result, targets: Sequence[Array], about: Sequence[Theorem]
+) -> tuple[list[Verdict], list[str]]:
+    """The promises, and why theorems about this method promise nothing."""
+    reason = _barred(problem)
+    if reason or not about:
+        return [], [f"{theorem.name}: {reason}" for theorem in about]
+    compared, observed = list(targets) or _targets(problem, result), _observed(problem, result)
+    found = [(theorem, theorem.promise(observed, compared)) for theorem in about]
+    silent = [f"{theorem.name}: {theorem.remark(observed)}" for theorem, verdict in found if verdict is None]
+    return [verdict for _, verdict in found if verdict is not None], silent
+
+
+def _barred(problem: Any) -> str:
+    """Why no theorem holds as it is stated, whatever the method; empty where that is not so."""
+    if not (hasattr(problem, "curvature") and hasattr(problem, "smoothness")):
+        return "f has no bound on its curvature, so nothing is promised (a loss such as Poisson bends without limit)"
+    if getattr(problem, "limited", False):
+        return "coefficients are confined, and the theorems compare with refits and targets that are not"
+    return ""
+
+
+def _observed(problem: Any, result: Result) -> Observed:
+    """The rounds of a method; of a solver that has none, its beginning and its end."""
+    structure, p = getattr(problem, "structure", Elements()), problem.layout.n
+    labels = None if structure == Elements() else tuple(unit_labels(structure, p).tolist())
+    setting = Setting(labels)
+    if isinstance(result.method, Method):
+        return dataclasses.replace(observe(problem, result.method, result.state.seed, setting), result=result)
+    return Observed(problem, result.method, (problem.start(0), result.state), result, setting)
+
+
+def _raised(problem: Any, result: Result) -> Result:
+    """The result of a standardised problem in standardised units."""
+    return dataclasses.replace(result, state=result.state.but(x=problem.scale * result.x), certificates=None)
 
 
 def _targets(problem: Any, result: Result) -> list[Array]:
-    order = np.argsort(-np.abs(result.x), kind="stable")[: sp.count(result.support)]
-    supports = [np.isin(np.arange(problem.layout.n), order[:s]) for s in range(1, len(order) + 1)]
-    return [problem.minimise_on(support, None)[0] for support in [*supports, np.ones(problem.layout.n, dtype=bool)]]
+    p, size = problem.layout.n, sp.count(result.support)
+    structure = getattr(problem, "structure", Elements())
+    labels, count = unit_labels(structure, p), sp.size(structure, result.support)
+    first = np.asarray(problem.gradient(np.zeros(p, problem.dtype)), dtype=float) ** 2 / roots(problem) ** 2
+    ranks = [np.argsort(-np.bincount(labels, v), kind="stable") for v in (np.square(result.x, dtype=float), first)]
+    sizes = np.unique(np.geomspace(1, max(count, 1), MOST_TARGETS).astype(int))
+    supports = [np.isin(labels, order[:s]) for order in ranks for s in sizes if size]
+    widest = np.ones(p, dtype=bool) if p <= WHOLE else result.support | sp.top(first, min(WHOLE // 5, p))
+    return [problem.minimise_on(support, None)[0] for support in [*supports, widest]]
 
 
 def _brackets(problem: Any, result: Result, size: int) -> tuple[Bracket, Bracket, Bracket]:
     """Bounds for all supports of this size; the other ends occur on the result's own, up to rounding.
 
-    Smoothness (the largest eigenvalue), strong convexity (the smallest), and the largest ratio of the two.
+    Smoothness (the largest eigenvalue), strong convexity (the smallest), and the largest ratio of the two; those that
+    a problem does not bound are inf and 0.
     """
-    bound, floor = float(problem.smoothness(size)), float(problem.strong_convexity(size))
+    bound = float(problem.smoothness(size)) if hasattr(problem, "smoothness") else math.inf
+    floor = float(problem.strong_convexity(size)) if hasattr(problem, "strong_convexity") else 0.0
     S = np.flatnonzero(result.support)
     worst = bound / floor if floor > 0 else math.inf
-    if not S.size:
+    if not S.size or not hasattr(problem, "hessian_product"):
         return Bracket(0.0, bound), Bracket(floor, bound), Bracket(1.0, worst)
-    blocks = np.stack(
-        [problem.hessian_product(result.x, e)[S] for e in np.eye(problem.layout.n, dtype=problem.dtype)[S]]
-    )
+    columns = (np.where(np.arange(problem.layout.n) == j, 1.0, 0.0).astype(problem.dtype) for j in S)
+    blocks = np.stack([problem.hessian_product(result.x, e)[S] for e in columns])
     values = np.linalg.eigvalsh((blocks + blocks.T) / 2)
     slack = float(np.finfo(problem.dtype).eps) * (S.size + 20) * float(np.abs(values).max())
     high, low = max(float(values[-1]) - slack, 0.0), max(float(values[0]), 0.0) + slack

@@ -16,7 +16,8 @@ import numpy as np
 
 from sparsopt.fits import Average
 from sparsopt.guarantees import draws
-from sparsopt.guarantees.base import ROUNDING, Observed, Theorem, Verdict
+from sparsopt.guarantees.base import ROUNDING, Observed, Setting, Theorem, Verdict
+from sparsopt.problems import Quadratic
 from sparsopt.state import Array
 
 __all__ = ["RandomisedIdentity"]
@@ -35,11 +36,15 @@ class RandomisedIdentity(Theorem):
     statement: ClassVar[str] = "randomised sparsification: E f(x) - f(w) = (|w|_1 sum |w_j| H_jj - w'Hw)/(2k)"
     source: ClassVar[str] = "Shalev-Shwartz, Srebro, Zhang (2010), section 2.1; identity derived here"
 
-    def instance(self, seed: int) -> Verdict | None:
+    def instance(self, seed: int, setting: Setting | None = None) -> Verdict | None:
         random = np.random.default_rng([1, seed])
         f, k = draws.quadratic(random, 3, float(random.uniform(1.5, 50))), int(random.integers(1, 5))
         w = random.standard_normal(3) if random.random() < 0.5 else f.minimise_on(np.ones(3, dtype=bool), None)[0]
         return self.check(f, w, k)
+
+    def tight(self) -> Verdict | None:
+        """Always."""
+        return self.check(Quadratic(np.diag([1.0, 2.0]), np.zeros(2)), np.array([1.0, -2.0]), 2)
 
     def bound(self, f: Any, w: Array, k: int) -> float:
         """The right-hand side: what k draws from w (p,) cost on average."""
