@@ -1,4 +1,10 @@
-"""Looking things up by name, with a sentence for a name that is not there."""
+"""Looking things up by name, with a sentence for a name that is not there.
+
+>>> lookup({"omp": 1, "ols": 2}, "opm", "method")
+Traceback (most recent call last):
+...
+sparsopt.errors.InvalidInput: unknown method 'opm'; did you mean omp?
+"""
 
 from __future__ import annotations
 

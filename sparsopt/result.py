@@ -1,4 +1,12 @@
-"""What a run returns: the last state, why it stopped, and what happened on the way."""
+"""What a run returns: the last state, why it stopped, and what happened on the way.
+
+>>> from sparsopt.problems import Quadratic
+>>> result = sparsopt.solve(Quadratic(np.eye(3), np.array([1.0, 3.0, 2.0])), 2, "omp")
+>>> result.value, result.trace.column("size")
+(-6.5, [1, 2])
+>>> print(result.status)
+All rounds of the method were done.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Shrinking from the full support."""
+"""Shrinking from the full support.
+
+>>> from sparsopt.problems import Quadratic
+>>> H = np.array([[1.0, 0.0, 0.7], [0.0, 1.0, 0.7], [0.7, 0.7, 1.0]])  # the third column resembles the first two
+>>> problem = Quadratic(H, H @ [1.0, 1.0, 0.0])
+>>> result = sparsopt.solve(problem, 2, "backward-elimination")
+>>> result.support, result.trace.column("size")
+(array([ True,  True, False]), [3, 2])
+"""
 
 from __future__ import annotations
 

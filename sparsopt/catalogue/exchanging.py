@@ -1,4 +1,11 @@
-"""Exchanging members: replacement, forward-backward, splicing, exact swaps, oscillation."""
+"""Exchanging members: replacement, forward-backward, splicing, exact swaps, oscillation.
+
+>>> from sparsopt.problems import Quadratic
+>>> H = np.array([[1.0, 0.0, 0.7], [0.0, 1.0, 0.7], [0.7, 0.7, 1.0]])  # the third column resembles the first two
+>>> problem = Quadratic(H, H @ [1.0, 1.0, 0.0])
+>>> sparsopt.solve(problem, 2, "best-swap").support                    # OMP took the third, a swap sends it away
+array([ True,  True, False])
+"""
 
 from __future__ import annotations
 

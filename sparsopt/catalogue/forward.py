@@ -1,4 +1,13 @@
-"""Growing from the empty support: matching pursuits, fully corrective and not."""
+"""Growing from the empty support: matching pursuits, fully corrective and not.
+
+>>> from sparsopt.problems import Quadratic
+>>> H = np.array([[1.0, 0.0, 0.7], [0.0, 1.0, 0.7], [0.7, 0.7, 1.0]])  # the third column resembles the first two
+>>> problem = Quadratic(H, H @ [1.0, 1.0, 0.0])
+>>> sparsopt.solve(problem, 2, "omp").support                          # it comes in first, and stays
+array([ True, False,  True])
+>>> omp(2).stages
+(Stage(phases=(Phase(move=Add(m=1, by=Gain(), structure=Elements()), fit=Exact()),), rounds=2, judge=None),)
+"""
 
 from __future__ import annotations
 

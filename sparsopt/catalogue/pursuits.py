@@ -1,6 +1,12 @@
 """Finding a support by thresholding, and refitting on it: HTP, CoSaMP, subspace pursuit.
 
 As in `thresholding`, the functions step by one length and compare |x_j|; by name they run in units of curvature 1.
+
+>>> from sparsopt.problems import Quadratic
+>>> H = np.array([[1.0, 0.0, 0.7], [0.0, 1.0, 0.7], [0.7, 0.7, 1.0]])  # the third column resembles the first two
+>>> problem = Quadratic(H, H @ [1.0, 1.0, 0.0])
+>>> sparsopt.solve(problem, 2, "cosamp").support                       # all three come in, the weakest goes
+array([ True,  True, False])
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Methods that learn which coordinates to regularise, and so reach what plain ones need more coordinates for."""
+"""Methods that learn which coordinates to regularise, and so reach what plain ones need more coordinates for.
+
+>>> [type(phase.fit).__name__ for phase in regularised_iht(4).stages[0].phases]
+['PenalisedStep', 'Restrict', 'Reweigh']
+>>> arht(4, target=0.1).stages[-1].judge
+Unregularise(target=0.1, share=0.25)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Randomised sparsification of a dense minimiser."""
+"""Randomised sparsification of a dense minimiser.
+
+>>> from sparsopt.problems import Quadratic
+>>> problem = Quadratic(np.eye(4), np.array([4.0, 3.0, 2.0, 1.0]))
+>>> x = sparsopt.solve(problem, 2, "randomised", seed=1).x             # two draws: each stands for half of |w|_1
+>>> float(abs(x).sum()), int(np.count_nonzero(x)) <= 2
+(10.0, True)
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,12 @@
 The functions here step by one length and compare |x_j|, as their sources do, on columns of whatever scale. By name
 (`METHODS`, `solve(problem, k, "iht")`) they run in units in which every coordinate has curvature 1, which is what the
 sources assume when they ask for columns of norm 1.
+
+>>> [(type(phase.move).__name__, type(phase.fit).__name__) for phase in iht(5).stages[0].phases]
+[('Everything', 'GradientSteps'), ('Keep', 'Restrict')]
+>>> from sparsopt.problems import Quadratic
+>>> sparsopt.solve(Quadratic(np.diag([1.0, 2.0, 4.0]), np.array([3.0, 2.0, 2.0])), 1, iht(1)).x.round(6)
+array([3., 0., 0.])
 """
 
 from __future__ import annotations

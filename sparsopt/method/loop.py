@@ -2,6 +2,13 @@
 
 A phase is one move and one fit; what is new after it goes into the trace; a judge looks at whole rounds. The loop ends
 where the stages do, or where x is not finite any more.
+
+>>> from sparsopt.catalogue import omp
+>>> from sparsopt.problems import Quadratic
+>>> problem = Quadratic(np.eye(3), np.array([1.0, 3.0, 2.0]))
+>>> result = run(omp(2), problem, problem.start(0))
+>>> result.x, result.trace.column("size")
+(array([0., 3., 2.]), [1, 2])
 """
 
 from __future__ import annotations

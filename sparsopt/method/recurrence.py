@@ -1,4 +1,11 @@
-"""Where a run can only repeat itself, it ends."""
+"""Where a run can only repeat itself, it ends.
+
+>>> from sparsopt.fits import Exact
+>>> from sparsopt.moves import Add, Gain, Random
+>>> from sparsopt.method import Phase
+>>> [autonomous(Stage((Phase(Add(1, by), Exact()),))) for by in (Gain(), Random())]
+[True, False]
+"""
 
 from __future__ import annotations
 
