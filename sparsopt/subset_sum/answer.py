@@ -3,6 +3,10 @@
 The error |z - sum of the chosen items| is the correctly rounded one, the number `math.fsum` gives. It comes from a
 compensated sum (Ogita, Rump and Oishi 2005, Sum2) with a bound on what that sum may have lost; the few instances
 where the bound does not settle the last bit are summed by `math.fsum` itself.
+
+>>> answer = sparsopt.subset_sum.solve(np.array([0.5, 0.3, -0.2]), 0.35, tolerance=0.01)
+>>> answer.masks, round(float(answer.errors), 2), bool(answer.success)
+(array([False,  True, False]), 0.05, False)
 """
 
 from __future__ import annotations

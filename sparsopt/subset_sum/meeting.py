@@ -13,6 +13,13 @@ than s items are not made at all, so few of many items are cheap.
 
 Time 2^(n/2) n and memory 2^(n/2) an instance (Horowitz and Sahni 1974, with their two pointers replaced by a sort,
 which NumPy and Torch do for many rows at once).
+
+>>> from sparsopt.subset_sum.libraries import NumPy
+>>> items, targets = np.array([[0.5, 0.3, -0.2, 0.9]]), np.array([0.35])
+>>> nearest(items, targets, None, NumPy())[0]
+array([[False,  True, False, False]])
+>>> nearest(items, targets, 2, NumPy())[0]                     # of exactly two items
+array([[ True, False,  True, False]])
 """
 
 from __future__ import annotations

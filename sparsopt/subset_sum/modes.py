@@ -3,6 +3,13 @@
 A mode maps (items (B, n), targets (B,), tolerance (B,), size, library) to `Found`: masks, which rows were covered
 (every subset the mode allows was looked at), and the resolution. Whether a subset is within the tolerance is never
 the mode's word: `solve` sums the chosen items again.
+
+>>> from sparsopt.subset_sum.libraries import NumPy
+>>> items, targets, exact = np.array([[0.5, 0.3, -0.2, 0.9]]), np.array([0.35]), np.zeros(1)
+>>> best(items, targets, exact, None, NumPy()).masks
+array([[False,  True, False, False]])
+>>> exactly(items, targets, exact, 2, NumPy()).masks
+array([[ True, False,  True, False]])
 """
 
 from __future__ import annotations

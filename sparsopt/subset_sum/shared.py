@@ -2,6 +2,12 @@
 
 Where the number of targets T is large next to 2^(n/2), this beats a meeting in the middle for each of them:
 2^n n once, then n steps a target. Memory is 16 bytes a subset, 400 MB at the largest n = 24.
+
+>>> from sparsopt.subset_sum.libraries import NumPy
+>>> masks, _ = nearest_of_one_set(np.array([1.0, 2.0, 4.0]), np.array([5.1, 2.9]), NumPy())
+>>> masks
+array([[ True, False,  True],
+       [ True,  True, False]])
 """
 
 from __future__ import annotations
