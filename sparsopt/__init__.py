@@ -37,8 +37,7 @@ if TYPE_CHECKING:
         support,
     )
     from sparsopt.certificates import Certificates
-    from sparsopt.choosing import Choice, CrossValidation, Data, choose
-    from sparsopt.criteria import AIC, BIC, EBIC, GIC
+    from sparsopt.choosing import AIC, BIC, EBIC, GIC, Choice, CrossValidation, Data, Path, choose, path
     from sparsopt.errors import (
         CheckpointError,
         DataError,
@@ -57,7 +56,6 @@ if TYPE_CHECKING:
     )
     from sparsopt.exact import enumerate_supports
     from sparsopt.method import Method, Phase, Stage, run
-    from sparsopt.paths import Path, path
     from sparsopt.portfolio.auto import Auto
     from sparsopt.problems import (
         Cox,
@@ -163,10 +161,8 @@ _HOMES = {
     "errors": ("CheckpointError DataError InvalidInput InvalidResult MissingCapability NotFinite SparsoptError"),
     "estimators": "SparseClassifier SparseClassifierCV SparseRegressor SparseRegressorCV SparseSelector",
     "exact": "enumerate_supports",
-    "criteria": "AIC BIC EBIC GIC",
     "method": "Method Phase Stage run",
-    "paths": "Path path",
-    "choosing": "Choice CrossValidation Data choose",
+    "choosing": "AIC BIC EBIC GIC Choice CrossValidation Data Path choose path",
     "portfolio.auto": "Auto",
     "problems": (
         "Cox Gamma Huber LeastSquares Logistic MultiOutput Poisson Problem Quadratic Smooth Softmax SquaredHinge "

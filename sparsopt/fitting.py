@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.choosing import CrossValidation, Data, choose
+from sparsopt.choosing import CrossValidation, Data, choose, path
 from sparsopt.errors import DataError, InvalidInput, MissingCapability
 from sparsopt.names import lookup
-from sparsopt.paths import path
 from sparsopt.result import Result
 from sparsopt.solvers import solve
 from sparsopt.state import Array

@@ -14,10 +14,10 @@ from scipy.stats import norm
 import sparsopt
 from sparsopt import catalogue
 from sparsopt.choosing import CrossValidation, Data, choose, default_ks
-from sparsopt.criteria import AIC, BIC, CRITERIA, EBIC, GIC, Criterion, fit_term
+from sparsopt.choosing.criteria import AIC, BIC, CRITERIA, EBIC, GIC, Criterion, fit_term
+from sparsopt.choosing.paths import BACKWARD, CONTINUED, FORWARD, GROWN, path
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.exact import enumerate_supports
-from sparsopt.paths import BACKWARD, CONTINUED, FORWARD, GROWN, path
 from sparsopt.problems import LeastSquares, Logistic, Quadratic
 from sparsopt.solvers import solve
 from tests.conftest import scaled

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, check_cv
 
-from sparsopt.choosing import default_ks
+from sparsopt.choosing import default_ks, path
 from sparsopt.errors import InvalidInput
 from sparsopt.estimators.base import ALONG, Linear
 from sparsopt.estimators.classification import SparseClassifier, log_probabilities
 from sparsopt.estimators.regression import SparseRegressor
-from sparsopt.paths import path
 from sparsopt.state import Array
 
 __all__ = ["SparseClassifierCV", "SparseRegressorCV"]

@@ -21,7 +21,7 @@ import numpy as np
 
 from sparsopt import support as sp
 from sparsopt.catalogue import METHODS
-from sparsopt.criteria import Criterion, named
+from sparsopt.choosing.criteria import Criterion, named
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.fits import Exact
 from sparsopt.method import Method, Phase, Stage, adapted, check, run
