@@ -30,6 +30,7 @@ CONSTANT = 1e-24  # a column whose variance is below this share of its second mo
 RANK = 1e-7  # sparse X: singular values below this share of the largest count as zero
 SPARSE = 10  # a block of columns with a smaller share of entries than one in so many stays sparse
 BLOCK = 1 << 21  # numbers a block of a blocked pass holds
+NEAR = 1 << 18  # numbers of a block that is copied: of this size, the copy stays in the cache
 
 
 def design(X: Any, weight: Array, centred: bool) -> Design:
@@ -189,29 +190,29 @@ class Dense(Design):
 
     @cached_property
     def _spread(self) -> Array:
-        total = np.zeros(self.p)
-        for rows in self._row_blocks():
-            block = self.X[rows]
-            if self.centred:
-                block = block - self.mean
-            if np.ndim(self.weight):
-                total += np.einsum("i,ij,ij->j", self.weight[rows], block, block, dtype=np.float64)
-            else:
-                total += np.einsum("ij,ij->j", block, block, dtype=np.float64) * self.weight
-        return total
+        """Centred, of blocks that lie together in memory and stay in the cache, else of X as it is."""
+        if not self.centred:
+            return self._squared(self.X)
+        if self.X.flags.c_contiguous:
+            return sum(self._squared(self.X[I] - self.mean, I) for I in _slices(self.n, NEAR // self.p))
+        parts = _slices(self.p, NEAR // self.n)
+        return np.concatenate([self._squared(self.X[:, J] - self.mean[J]) for J in parts])
+
+    def _squared(self, A: Array, rows: slice = slice(None)) -> Array:
+        """sum_i w_i a_ij^2 over rows A, without a copy of them."""
+        if np.ndim(self.weight):
+            return np.einsum("i,ij,ij->j", self.weight[rows], A, A, dtype=np.float64)
+        return np.einsum("ij,ij->j", A, A, dtype=np.float64) * self.weight
 
     def _row_blocks(self) -> Iterator[slice]:
-        step = max(1, BLOCK // self.p)
-        return (slice(start, start + step) for start in range(0, self.n, step))
+        return _slices(self.n, BLOCK // self.p)
 
     def _transposed(self, r: Array) -> Array:
         return (r.T @ self.X).T  # of a matrix: one column after the other in memory
 
     def squares(self, weight: Array) -> Array:
-        total = np.zeros(self.p)
-        for rows in self._row_blocks():
-            total += weight[rows] @ (self.X[rows].astype(np.float64, copy=False) ** 2)
-        return total
+        parts = _slices(self.n, NEAR // self.p)
+        return sum(weight[I] @ (self.X[I].astype(np.float64, copy=False) ** 2) for I in parts)
 
     def _divided(self, scale: Array) -> Any:
         return self.X / scale.astype(self.dtype, copy=False)
@@ -237,9 +238,8 @@ class Dense(Design):
 
     def outer(self) -> Array:
         total, scale = np.zeros((self.n, self.n)), np.sqrt(self.shares)[:, None]
-        step = max(1, BLOCK // self.n)
-        for start in range(0, self.p, step):
-            block = self.take(np.arange(start, min(start + step, self.p))) * scale
+        for part in _slices(self.p, BLOCK // self.n):
+            block = self.take(np.arange(self.p)[part]) * scale
             total += block @ block.T
         return total
 
@@ -364,3 +364,9 @@ def _positive(gram: Array) -> tuple[Array, Array]:
     values, vectors = np.linalg.eigh(gram)
     used = values > max(values[-1], 0.0) * RANK**2
     return values[used], vectors[:, used]
+
+
+def _slices(size: int, step: int) -> Iterator[slice]:
+    """0, 1, ..., size - 1 in pieces."""
+    step = max(1, step)
+    return (slice(start, start + step) for start in range(0, size, step))
