@@ -221,7 +221,7 @@ def test_two_duels_separate_nothing() -> None:
 
 
 def test_the_figure_says_what_is_best_how_far_the_others_are_and_what_failed() -> None:
-    growing = [record("auto", 0, 1.0, 0.1 * size, f"n={size}") for size in (10, 100)]
+    growing = [record("auto", 0, 1.0, 0.1 * size, f"n={size}") for size in (500, 2000)]
     svg = drawing.draw(tables.lines([*RECORDS, *growing]))
     for words in ("+21 %", "2 of 3", "crashed", "growing n", "best objective on every draw", "okridge"):
         assert words in svg

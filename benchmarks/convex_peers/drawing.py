@@ -39,7 +39,8 @@ def draw(lines: Sequence[Line]) -> str:
                 axes.set_visible(False)
         if growing:
             curves(made, grid, growing)
-        made.supxlabel("seconds, the best of several runs; bars span the draws", fontsize=9.5)
+        if problems:
+            made.supxlabel("seconds, the best of several runs; bars span the draws", fontsize=9.5)
         made.legend(handles=_legend(), loc="outside upper left", ncols=5, frameon=False, fontsize=8.5)
     return drawn[0]
 

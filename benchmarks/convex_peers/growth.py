@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.convex_peers.looks import SIZE, color, ordered
+from benchmarks.convex_peers.problems import GROWTH
 from benchmarks.convex_peers.tables import EQUAL, REFERENCE, Line
 from benchmarks.style import SOFT, spread
 
@@ -37,10 +38,16 @@ def _panel(axes: Any, lines: Sequence[Line], what: str) -> None:
             ends.append((method, points[-1][0], points[-1][1].seconds))
     sizes = sorted({_size(line) for line in lines})
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    axes.xaxis.set_minor_formatter("")
-    axes.set_xlabel(f"{what}; the other is fixed", fontsize=SIZE + 1.5)
+    axes.minorticks_off()
+    axes.set_xlabel(_fixed(lines[0].problem), fontsize=SIZE + 1.5)
     _floor(axes, lines)
     _names(axes, ends)
+
+
+def _fixed(problem: str) -> str:
+    """What grows, and what does not."""
+    design = GROWTH[problem].design
+    return f"n, with p = {design.p:,}" if problem.startswith("n") else f"p, with n = {design.n:,}"
 
 
 def _size(line: Line) -> int:

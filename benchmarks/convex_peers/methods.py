@@ -67,8 +67,13 @@ def code(name: str) -> str:
 
 def refuse(name: str, case: Case) -> None:
     """Raises `InvalidInput` if the case is too large for the method."""
-    if name not in OURS and case.X.size > peer(name).most:
-        raise InvalidInput(f"{REFUSED}: X has more than {peer(name).most:,} numbers")
+    if name in OURS:
+        return
+    asked = peer(name)
+    if case.X.size > asked.most:
+        raise InvalidInput(f"{REFUSED}: X has more than {asked.most:,} numbers")
+    if case.X.shape[1] > asked.widest:
+        raise InvalidInput(f"{REFUSED}: X has more than {asked.widest:,} columns")
 
 
 def _theirs(case: Case, peer: Peer) -> NDArray[np.bool_]:

@@ -196,7 +196,7 @@ REAL: Mapping[str, Source] = {
     "pcmac": Stored("pcmac", "logistic", 15, 1e-3),
     "relathe": Stored("relathe", "logistic", 15, 1e-3),
 }
-GROWTH: Mapping[str, Source] = {
+GROWTH: Mapping[str, Squares] = {
     **{f"n={n}": _planted(f"n={n}", n, 1000, 20, 0.5, 10.0) for n in (500, 2000, 8000, 32_000)},
     **{f"p={p}": _planted(f"p={p}", 500, p, 20, 0.5, 10.0) for p in (1000, 4000, 16_000, 64_000)},
 }

@@ -18,7 +18,10 @@ from benchmarks.convex_peers.peers.peer import Peer
 
 __all__ = ["FILE", "PEERS", "Peer", "installed"]
 
-FILES = ("scikit_learn", "abess", "spams", "fastsparse", "celer", "skglm", "skscope", "okridge", "el0ps")
+FILES = tuple(
+    f"of_{name}"
+    for name in ("sklearn", "abess", "spams", "fastsparse", "celer", "skglm", "skscope", "okridge", "el0ps")
+)
 BESIDES = ("numpy", "scipy")  # their versions decide numbers, too
 ENTRIES: dict[str, tuple[Peer, ...]] = {
     file: importlib.import_module(f"benchmarks.convex_peers.peers.{file}").PEERS for file in FILES

@@ -23,6 +23,7 @@ class Peer:
     settings: str
     solve: Solve
     most: int = 10**9  # numbers in X beyond which it is not asked (minutes, or more memory than there is)
+    widest: int = 10**9  # columns
 
 
 def labels(y: NDArray[Any]) -> NDArray[Any]:

@@ -26,6 +26,6 @@ def _within(seconds: float) -> Solve:
 
 
 PEERS = (
-    Peer("okridge-beam", "okridge", SQUARES, "BNBTree's first solution, by beam search", _within(-1.0), 25_000_000),
+    Peer("okridge-beam", "okridge", SQUARES, "BNBTree's first solution, by beam search", _within(-1.0), 2_000_000),
     Peer("okridge", "okridge", SQUARES, "BNBTree, at most 10 s, ridge at least 1e-8/n", _within(10.0), 2_000_000),
 )

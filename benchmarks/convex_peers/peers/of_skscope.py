@@ -46,7 +46,7 @@ PEERS = (
     Peer("skscope", "skscope", BOTH, "ScopeSolver, jit", _by("ScopeSolver")),
     Peer("skscope-full", "skscope", BOTH, "important_search = 0, max_exchange_num = k", _by("ScopeSolver", _wide)),
     Peer("skscope-omp", "skscope", BOTH, "OMPSolver, jit", _by("OMPSolver")),
-    Peer("skscope-foba", "skscope", BOTH, "FobaSolver, jit", _by("FobaSolver")),
+    Peer("skscope-foba", "skscope", BOTH, "FobaSolver, jit", _by("FobaSolver"), 2_000_000),
     Peer("skscope-grasp", "skscope", BOTH, "GraspSolver, jit", _by("GraspSolver")),
     Peer("skscope-htp", "skscope", BOTH, "HTPSolver, jit, step 1/L on k columns", _by("HTPSolver", _step)),
 )

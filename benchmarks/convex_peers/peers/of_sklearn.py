@@ -39,6 +39,6 @@ def _l1(X: Any, y: Any, k: int, loss: str, ridge: float) -> NDArray[Any]:
 
 PEERS = (
     Peer("sklearn-omp", "sklearn", SQUARES, "orthogonal_mp", _omp),
-    Peer("sklearn-omp-gram", "sklearn", SQUARES, "the Gram, then orthogonal_mp_gram", _omp_gram, 50_000_000),
+    Peer("sklearn-omp-gram", "sklearn", SQUARES, "the Gram, then orthogonal_mp_gram", _omp_gram, widest=10_000),
     Peer("sklearn-l1", "sklearn", BOTH, "lars_path to k; logistic: liblinear on 25 penalties to k", _l1),
 )
