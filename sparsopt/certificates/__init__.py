@@ -1,7 +1,9 @@
 """What is shown about a point: lower bounds, swap optimality, and the strongest sentence that holds.
 
 tangents   lower bounds from a value and a gradient
-swaps      what an exchange of one coordinate would gain
+swaps      what an exchange of one coordinate would gain, so that no gain is overlooked
+quadratics the numbers that swaps are judged by, with their rounding errors
+rational   the same without rounding, for the few that those leave open
 standing   all that is known about a point, computed when asked for
 
 >>> from sparsopt.problems import Quadratic

@@ -100,7 +100,8 @@ class _Exchanges:
         if not (self.S.size or self.additions):
             return best, []
         here = self.view.moved(self.at.w / self.at.scale) if self.at else self.view
-        step, doubtful = max(1, BLOCK // max(here.rows, self.S.size + 1)), [np.empty((3, 0))]
+        doubtful: list[Array] = [np.empty((3, 0))]
+        step = max(1, BLOCK // max(here.rows, self.S.size + 1))
         for start in range(0, self.F.size, step):
             F = self.F[start : start + step]
             with np.errstate(all="ignore"):  # what is not finite is doubtful
