@@ -97,6 +97,9 @@ def test_default_sizes_by_their_formula() -> None:
         most = int(n / (math.log(p) * max(math.log(math.log(n)), 1.0)))
         assert list(default_ks(n, p)) == list(range(min(most, p) + 1))
     assert list(default_ks(1000, 20)) == list(range(21))
+    X, y = data()
+    grouped = sparsopt.grouped(LeastSquares(X, y), [0, 0, 1, 1, 2, 2])
+    assert sparsopt.choose(grouped, method="omp").path.ks == (0, 1, 2, 3)  # of groups, of which there are three
     assert list(default_ks(2, 2)) == [0, 1] and list(default_ks(1, 1)) == [0, 1]
 
 
@@ -155,6 +158,8 @@ def test_method_and_seed_reach_every_fit() -> None:
     sparsopt.choose(Data(*data()), [1, 2], CrossValidation(4), spy, seed=7)
     assert sorted({rows for rows, _, _ in spy.calls}) == [30, 40] and {seed for _, _, seed in spy.calls} == {7}
     assert {k for _, k, _ in spy.calls} >= {1, 2} and len(spy.calls) >= 10
+    sparsopt.choose(LeastSquares(*data()), [1, 2], method=(plain := Spy()))
+    assert {seed for _, _, seed in plain.calls} == {0}
 
 
 def test_whole_groups_are_dealt_by_their_mean() -> None:

@@ -22,12 +22,25 @@ import numpy as np
 from sparsopt import support as sp
 from sparsopt.fits import Exact
 from sparsopt.method import Method, Phase, Stage, run
+from sparsopt.method.adaptation import Root
 from sparsopt.moves import Gradient, Score
 from sparsopt.result import Result
 from sparsopt.state import Array, Mask, State
 from sparsopt.support import Elements, Groups, Structure
 
-__all__ = ["Constants", "Given", "Observed", "Proof", "Setting", "Theorem", "Verdict", "Weak", "observe", "roots"]
+__all__ = [
+    "Constants",
+    "Given",
+    "Observed",
+    "Proof",
+    "Setting",
+    "Theorem",
+    "Verdict",
+    "Weak",
+    "observe",
+    "roots",
+    "rule",
+]
 
 ROUNDING = 1e-9  # of the numbers that a promise is made of
 MOST_PAIRS = 100  # groups up to this number are looked at in pairs
@@ -225,6 +238,11 @@ class Constants:
         values = np.linalg.eigvalsh((block + block.T) / 2)
         slack = 50 * float(np.finfo(self.problem.dtype).eps) * len(values) * abs(values[-1])
         return float(values[0] - slack), float(values[-1] + slack)
+
+
+def rule(score: Any) -> Any:
+    """What a move ranks by: groups by the root of a sum of gains, which is a norm in units of curvature 1."""
+    return score.by if isinstance(score, Root) else score
 
 
 def roots(problem: Any) -> Array:

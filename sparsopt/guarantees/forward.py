@@ -24,7 +24,7 @@ import numpy as np
 from sparsopt import catalogue
 from sparsopt.fits import Exact, FrankWolfeStep
 from sparsopt.guarantees import draws
-from sparsopt.guarantees.base import Constants, Observed, Setting, Theorem, Verdict, observe
+from sparsopt.guarantees.base import Constants, Observed, Setting, Theorem, Verdict, observe, rule
 from sparsopt.method import Method
 from sparsopt.moves import Add, Entry, Gain, Gradient
 from sparsopt.problems import Quadratic
@@ -49,7 +49,7 @@ class FullyCorrective(Theorem):
             isinstance(phase.move, Add)
             and phase.move.m == 1
             and isinstance(phase.move.structure, (Elements, Groups, Rows))
-            and isinstance(phase.move.by, (Gradient, Gain, Entry))
+            and isinstance(rule(phase.move.by), (Gradient, Gain, Entry))
             and isinstance(phase.fit, Exact)
             for phase in phases
         )
@@ -61,8 +61,9 @@ class FullyCorrective(Theorem):
         return Constants.unit_curvature(observed.problem, observed.setting)
 
     def speaks(self, observed: Observed) -> bool:
-        """A gain after the refit is exact for quadratics only."""
-        return not isinstance(_rule(observed.method), Entry) or hasattr(observed.problem, "hessian_block")
+        """A gain after the refit is exact for single coordinates of quadratics only."""
+        exact = hasattr(observed.problem, "hessian_block") and observed.setting.labels is None
+        return exact or not isinstance(_rule(observed.method), Entry)
 
     def instance(self, seed: int, setting: Setting | None = None) -> Verdict | None:
         random = np.random.default_rng([2, seed])
@@ -260,7 +261,7 @@ class FrankWolfeRate(Theorem):
 
 def _rule(method: Any) -> Any:
     """What the first move ranks by."""
-    return getattr(method.stages[0].phases[0].move, "by", None)
+    return rule(getattr(method.stages[0].phases[0].move, "by", None))
 
 
 def _fits(method: Any) -> list[Any]:

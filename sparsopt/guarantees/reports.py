@@ -41,9 +41,8 @@ class Bracket:
     high: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.low:.4g}" if self.high - self.low <= 1e-9 * abs(self.high) else f"[{self.low:.4g}, {self.high:.4g}]"
-        )
+        point = math.isfinite(self.high) and self.high - self.low <= 1e-9 * abs(self.high)
+        return f"{self.low:.4g}" if point else f"[{self.low:.4g}, {self.high:.4g}]"
 
 
 @dataclass(frozen=True)

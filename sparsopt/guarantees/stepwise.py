@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsopt.fits import Exact
-from sparsopt.guarantees.base import Observed, Setting, Verdict, observe
+from sparsopt.guarantees.base import Observed, Setting, Verdict, observe, rule
 from sparsopt.guarantees.forward import FullyCorrective
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Entry
@@ -66,7 +66,7 @@ class StepwiseRatio(FullyCorrective):
     def about(self, method: Any) -> bool:
         """Orthogonal least squares, one coordinate at a time."""
         return super().about(method) and all(
-            isinstance(phase.move.by, Entry) for stage in method.stages for phase in stage.phases
+            isinstance(rule(phase.move.by), Entry) for stage in method.stages for phase in stage.phases
         )
 
     def competitors(self, random: np.random.Generator, observed: Observed) -> Sequence[Array]:

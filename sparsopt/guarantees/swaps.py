@@ -23,7 +23,18 @@ import numpy as np
 from sparsopt import catalogue
 from sparsopt.fits import Exact
 from sparsopt.guarantees import draws
-from sparsopt.guarantees.base import Constants, Given, Observed, Protected, Setting, Theorem, Verdict, observe, roots
+from sparsopt.guarantees.base import (
+    Constants,
+    Given,
+    Observed,
+    Protected,
+    Setting,
+    Theorem,
+    Verdict,
+    observe,
+    roots,
+    rule,
+)
 from sparsopt.judges import WhileDecreasing
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Gain, Gradient, Magnitude, Removal, Score, Swap
@@ -58,7 +69,7 @@ class _Replacement(Theorem):
             and swap.m == 1
             and isinstance(swap.structure, (Elements, Groups, Rows))
             and isinstance(phases[0].fit, Exact)
-            and (type(swap.out), type(swap.into)) in ((Magnitude, Gradient), (Removal, Gain))
+            and (type(rule(swap.out)), type(rule(swap.into))) in ((Magnitude, Gradient), (Removal, Gain))
         )
 
     def about_point(self, certificates: Any) -> bool:
@@ -98,7 +109,7 @@ class _Replacement(Theorem):
         if not self.about(observed.method):
             return [observed.constants, scaled_units]
         swap = observed.method.stages[-1].phases[0].move
-        return [scaled_units if isinstance(getattr(swap, "out", None), Removal) else observed.constants]
+        return [scaled_units if isinstance(rule(getattr(swap, "out", None)), Removal) else observed.constants]
 
     def start(self, random: np.random.Generator, setting: Setting, p: int) -> Mask:
         """A random support of whole units, the preselected ones included."""
