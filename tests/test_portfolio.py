@@ -291,6 +291,26 @@ def test_one_best_swap_is_the_best_of_all() -> None:
     assert t.size == 5 and t.value < 0
 
 
+def test_exchanges_of_two_on_the_model_end_a_logistic_search_where_samples_are_plenty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of columns 2 and 3 says more than 0 or 1 alone does: no swap leads out, both together do."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 30))
+    X[:, 2:4] = 0.7 * (X[:, :1] + X[:, 1:2]) + 0.3 * X[:, 2:4]
+    y = X[:, 0] + X[:, 1] + 0.1 * rng.logistic(size=2000) > 0
+    f = Logistic(X, y, ridge=1e-3)
+    search, pool = logistic.Search(f.open(), 2, 0, 1), Pool(f, np.arange(30))
+    stuck = pool.local(pool.fit(np.array([2, 3]), np.zeros(2)))
+    assert stuck.S.tolist() == [2, 3]
+    assert search.modelled(pool, stuck).S.tolist() == [0, 1]
+    refitted: list[int] = []
+    monkeypatch.setattr(logistic.Search, "attempt", lambda self, *_: refitted.append(self.problem.samples))
+    assert search.run().tolist() == [0, 1] and not refitted
+    logistic.Search(Logistic(X[:80], y[:80], ridge=1e-3).open(), 2, 0, 1).run()
+    assert set(refitted) == {80}
+
+
 def test_the_pairs_are_the_best_pairs() -> None:
     """Of all unordered ones, by brute force."""
     X, y = data(5, 60, 9, 4)

@@ -8,7 +8,8 @@ A. Screen columns by gain at 0; forward on the model, refitted a few times on th
 B. If every member is clearly worth more than every outsider, that is the answer (large problems).
 C. The same swaps in a pool of the 400 most promising columns, until pool and support stay.
 D. Other starts. Where samples are few (n < 4 k log p): each of the columns that ask most at 0 is taken first, forward
-   to k, swaps. Else ridge continuation: solve with larger ridges, go on from there with the true one.
+   to k, swaps. Else ridge continuation: solve with larger ridges, go on from there with the true one. Where they are
+   plenty, exchanges of two (`twos`) on the model that find nothing end the search.
 E. Exchanges of two: of the cheapest sets of one or two members each is taken out, the gap refilled by the best, the
    second or the third best entry, refitted after each, swaps; until none helps.
 F. Iterated local search: the same with one to three random members and refills by gain times a random number, until
@@ -33,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsopt.portfolio import twos
 from sparsopt.portfolio.pool import Indices, Place, Pool, sorted_pair
 from sparsopt.portfolio.quadratic import SMALL
 from sparsopt.portfolio.tableau import Vector
@@ -43,6 +45,7 @@ RIDGES = (0.03, 0.1, 0.01, 0.003)
 SETS = 36  # sets of one or two members whose exchange is tried (all of them for k = 8)
 PATIENCE = 30  # failures in a row that end the iterated search
 HOPE = 1.2  # an attempt that starts above this multiple of f is not followed
+PLENTY = 24  # samples, times k log p: twice as many as of numbers, for a label says less
 STARTS = 160  # other starts where samples are few, times k
 WORK = 1e10  # operations that exchanges and iterated search may take together, each time
 
@@ -160,6 +163,20 @@ class Search:
             place = pool.fit(*sorted_pair(np.append(place.S, j), np.append(place.w, 0.0)))
         return pool, pool.local(place)
 
+    def modelled(self, pool: Pool, place: Place) -> Place:
+        """Exchanges of two that the model recommends, each refitted and followed by swaps, until none lowers f."""
+        for look in (twos.entering, twos.leaving):
+            while (best := look(t := pool.square(place))).gain > pool.tolerance:
+                for i in best.gone:
+                    t.sweep(i)
+                for j in best.come:
+                    t.enter(j)
+                new = pool.local(pool.fit(np.flatnonzero(t.inside), t.z[t.inside]))
+                if new.value >= place.value - pool.tolerance:
+                    break
+                place = new
+        return place
+
     def exchanged(self, pool: Pool, place: Place) -> Place:
         """Stage E: sets of one or two members, the cheapest first, until none improves."""
         for rank, gone in itertools.product(range(3), self.cheapest(pool, place)):
@@ -222,6 +239,10 @@ class Search:
         if self.effort == 0 or (not few and self.p > SMALL and ratio >= max(1.25, 0.4 * need)):
             return pool, place
         pool, place = self.others(pool, place) if few else self.settled(pool, self.continued(pool, place))
+        if self.effort == 1 and self.problem.samples >= PLENTY * self.k * math.log(max(self.p, 2)):
+            before, place = place, self.modelled(pool, place)
+            if place is before:
+                return pool, place
         pool, place = self.settled(pool, self.exchanged(pool, place))
         for _ in range(self.effort):
             while not self.perfect(pool, place) and (new := self.perturbed(pool, place)) is not place:

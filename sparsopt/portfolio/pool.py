@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsopt.portfolio.swept import Swept, inverse
-from sparsopt.portfolio.tableau import DEPENDENT, LAPACK, Matrix, Vector, swap_gains
+from sparsopt.portfolio.tableau import DEPENDENT, LAPACK, Matrix, Tableau, Vector, swap_gains
 
 Indices = NDArray[np.intp]
 
@@ -112,6 +112,12 @@ class Pool:
         """The quadratic model at a place, over the whole pool."""
         H = self._hessian(self.A, place.bend)
         return Swept(H.__getitem__, place.w @ H[place.S] - self.gradient(place), np.diagonal(H), place.S)
+
+    def square(self, place: Place) -> Tableau:
+        """The same with all of its rows."""
+        H, inside = self._hessian(self.A, place.bend), np.zeros(self.C.size, dtype=bool)
+        inside[place.S] = True
+        return Tableau(H, place.w @ H[place.S] - self.gradient(place), inside)
 
     def swapped(self, place: Place) -> Place | None:
         """After as many model swaps as pay, refitted; None if f has not fallen."""
