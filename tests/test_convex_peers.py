@@ -112,8 +112,9 @@ def test_a_worker_answers_with_what_its_method_found() -> None:
 def test_a_duel_is_the_median_of_rounds_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """With times by hand, in the order of the calls: ours and theirs change places every round."""
     times = iter([1.0, 4.0, 8.0, 2.0, 3.0, 4.0])
+    monkeypatch.setattr(worker, "TURNS", 3)
     monkeypatch.setattr(worker, "_timed", lambda call: (None, (next(times), 0.0)))
-    found = worker.duel("omp", "htp", planted("squares"), patience=0.0)
+    found = worker.duel("omp", "htp", planted("squares"), patience=60.0)
     assert found == {"ratio": 0.25, "seconds": 2.0, "rival_seconds": 4.0, "rounds": 3}
 
 

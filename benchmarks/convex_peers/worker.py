@@ -59,7 +59,7 @@ def measured(method: str, case: Case, patience: float) -> dict[str, Any]:
     support, first = _timed(lambda: solve(case))
     memory = _resident("VmHWM") - before
     times = [first]
-    while len(times) < MOST and sum(t[0] for t in times) < patience * (1 if len(times) >= LEAST else 4):
+    while len(times) < MOST and sum(t[0] for t in times) < _allowed(patience, len(times)):
         times.append(_timed(lambda: solve(case))[1])
     return {
         **({"reach": reach(case)} if method == METHOD and case.loss == "squares" else {}),
@@ -77,15 +77,20 @@ def measured(method: str, case: Case, patience: float) -> dict[str, Any]:
     }
 
 
+def _allowed(patience: float, count: int) -> float:
+    """Seconds within which another repetition begins: the first few may take four times as long."""
+    return patience * (1 if count >= LEAST else 4)
+
+
 def duel(method: str, rival: str, case: Case, patience: float) -> dict[str, Any]:
-    """Both in turns until `patience` seconds are over, three times at least: the median of the rounds' time ratios."""
+    """Both in turns until `patience` seconds are over: the median of the rounds' time ratios."""
     pair = [solver(method), solver(rival)]
     for solve in pair:
         warm_up(solve, case)
         solve(case)
     rounds: list[list[float]] = []
     began = time.perf_counter()
-    while len(rounds) < TURNS and (len(rounds) < LEAST or time.perf_counter() - began < patience):
+    while not rounds or (len(rounds) < TURNS and time.perf_counter() - began < _allowed(patience, len(rounds))):
         order = pair if len(rounds) % 2 == 0 else pair[::-1]
         spent = [_timed(lambda solve=solve: solve(case))[1][0] for solve in order]
         rounds.append(spent if len(rounds) % 2 == 0 else spent[::-1])
