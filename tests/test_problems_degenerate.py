@@ -10,7 +10,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsopt.errors import NotFinite
+from sparsopt.errors import InvalidInput, NotFinite
 from sparsopt.problems import LeastSquares, Logistic, Quadratic
 from tests.problems import data, everything, seeds
 
@@ -103,9 +103,11 @@ def test_one_row_and_the_empty_support(intercept):
 
 def test_quadratic_without_a_minimum():
     with pytest.raises(NotFinite, match=r"support \[0\] has no minimum: c is not in the range"):
-        Quadratic(np.zeros((2, 2)), [1.0, 0.0]).minimise_on(np.array([True, False]))
+        Quadratic(np.diag([0.0, 1.0]), [1e-10, 1.0]).minimise_on(np.array([True, False]))
     with pytest.raises(NotFinite, match=r"not convex \(eigenvalue -1\)"):
-        Quadratic(np.diag([1.0, -1.0]), [0.0, 0.0]).minimise_on(everything(2))
+        Quadratic(np.array([[1.0, 2.0], [2.0, 1.0]]), [0.0, 0.0]).minimise_on(everything(2))
+    with pytest.raises(InvalidInput, match=r"H\[1, 1\] = -1, but H must be positive semi-definite"):
+        Quadratic(np.diag([1.0, -1.0]), [0.0, 0.0])
     x, value = Quadratic(np.ones((2, 2)), [1.0, 1.0]).minimise_on(everything(2))
     np.testing.assert_allclose(x, [0.5, 0.5])
     assert value == pytest.approx(-0.5)

@@ -22,6 +22,10 @@ BAD = [
         "X has 2 entries NaN or infinite, the first at row 2",
     ),
     (lambda: LeastSquares(X3, [1, np.nan, 3]), "y has 1 entry NaN or infinite, the first at row 1; drop or impute"),
+    (
+        lambda: LeastSquares(np.ma.masked_greater(X3, 4), [1, 2, 3]),
+        "X is a masked array with masked entries; fill them, or drop their rows",
+    ),
     (lambda: LeastSquares(X3, [1, 2]), "y has 2 entries for 3 rows; one entry a row is needed"),
     (
         lambda: LeastSquares(X3, np.ones((3, 1))),

@@ -209,7 +209,9 @@ WRONG = {
     "gradient is complex": (bowl, lambda x: slope(x) + 0j, None, InvalidInput, "type complex128; floats are needed"),
     "gradient is text": (bowl, lambda x: np.array(["a"] * 5), None, InvalidInput, "type <U1; floats are needed"),
     "gradient raises": (bowl, After(3, slope, own), None, LookupError, "a user's own"),
-    "gradient has the wrong sign": (bowl, lambda x: -slope(x), None, NotFinite, "does not fit together"),
+    "gradient has the wrong sign": (bowl, lambda x: -slope(x), None, InvalidInput, "do not fit together at x = 0"),
+    "gradient is scaled": (bowl, lambda x: 1.1 * slope(x), None, InvalidInput, "do not fit together at x = 0"),
+    "gradient lacks one": (bowl, lambda x: slope(x) * [1, 0, 1, 1, 1], None, InvalidInput, "do not fit together"),
     "product is nan": (bowl, slope, lambda x, v: v * np.nan, NotFinite, r"hessian_product\(x, v\) .* is nan"),
     "product is short": (bowl, slope, lambda x, v: v[:3], InvalidInput, r"hessian_product.* has shape \(3,\)"),
     "product is complex": (bowl, slope, lambda x, v: v * 1j, InvalidInput, "hessian_product.* type complex128"),
@@ -234,6 +236,38 @@ def test_wrong_functions_are_errors_not_numbers(name, method):
             assert re.search(sentence, str(said)), str(said)
         else:  # a way that does not ask for what is wrong
             assert name == "product is zero" and method == "htp" and math.isclose(found.value, 2.625)
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_what_a_function_raises_is_noted_with_its_name(place):
+    functions = [bowl, slope, lambda x, v: v]
+    functions[place] = own
+    with pytest.raises(LookupError) as caught:
+        sparsopt.solve(Smooth(functions[0], functions[1], 5, functions[2]), 2, "omp")
+    name = ("value(x)", "gradient(x)", "hessian_product(x, v)")[place]
+    assert caught.value.__notes__ == [f"raised by {name} of Smooth(n=5), called with x = 0"]
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e6, 1e12])
+def test_right_gradients_are_not_doubted(scale):
+    """Where the slope is 0, where f is in single precision, steep, flat, offset, linear, or has a domain."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((30, 6))
+
+    def squares(A, b, scale, offset):
+        return (
+            lambda x: scale * np.sum((A @ x.astype(A.dtype) - b) ** 2) + offset,
+            lambda x: 2 * scale * (A.T @ (A @ x.astype(A.dtype) - b)),
+        )
+
+    for b in (np.zeros(30), A[:, 0], 1e-8 * A[:, 0], 1e4 * rng.standard_normal(30)):
+        for offset in (0.0, 1.0, 1e6):
+            Smooth(*squares(A, b, scale, offset), 6)
+        Smooth(*squares(A.astype(np.float32), b.astype(np.float32), np.float32(scale), np.float32(0)), 6)
+    with np.errstate(over="ignore"):
+        Smooth(lambda x: float(np.exp(scale * x).sum()), lambda x: scale * np.exp(scale * x), 6)
+    Smooth(lambda x: scale * x.sum(), lambda x: np.full(6, scale), 6)
+    Smooth(lambda x: -np.log1p(x / scale).sum() if (x > -scale).all() else np.inf, lambda x: -1 / (scale + x), 6)
 
 
 def test_functions_may_do_to_x_what_they_like():

@@ -133,6 +133,8 @@ def check_support(support: Mask, p: int) -> Mask:
 
 def _numeric(values: Any, name: str) -> Array:
     """A float array. Strings are not numbers here, even where NumPy could read them as such."""
+    if np.ma.is_masked(values):
+        raise InvalidInput(f"{name} is a masked array with masked entries; fill them, or drop their rows")
     array = to_numpy(values) if is_tensor(values) else np.asarray(values)
     if array.dtype in (np.float64, np.float32):
         return array

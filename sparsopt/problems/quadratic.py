@@ -36,7 +36,7 @@ class Quadratic(Problem):
 
     `minimise_on` uses a Cholesky factor that grows with the support; where H_SS is singular it returns the minimiser
     of least norm, or raises `NotFinite` where f has no lower bound. Raises `InvalidInput` for an H that is not
-    symmetric.
+    symmetric or has a negative diagonal entry.
     """
 
     portfolio = "quadratic"  # the search that `method="auto"` uses
@@ -53,6 +53,9 @@ class Quadratic(Problem):
         super().__init__(H.shape[0])
         self.H = H if asymmetry == 0 else (H + H.T) / 2
         self.c = check_vector(c, self.p, "c")
+        h, j = np.diagonal(H), int(np.argmin(np.diagonal(H)))
+        if h[j] < -1e-10 * np.max(np.abs(h)):
+            raise InvalidInput(f"H[{j}, {j}] = {h[j]:g}, but H must be positive semi-definite: f is not convex")
         self.constant = float(constant)
         if not math.isfinite(self.constant):
             raise InvalidInput(f"constant = {constant} is not finite")

@@ -26,6 +26,10 @@ from sparsopt.support import is_tensor, to_numpy
 __all__ = ["Smooth", "TorchFunction"]
 
 STEP = 6e-6  # of differences of the gradient: the cube root of the rounding error
+NAMES = ("value(x)", "gradient(x)", "hessian_product(x, v)")
+COMPARE = "print(sparsopt.check_problem(problem)) compares them"
+DIRECTIONS = 2  # along which the gradient at 0 is compared with values
+LENGTHS = (1e-3, 1e-2)  # of steps along them
 SLOPE = 1e-2  # share of the gradient at 0 that a restricted minimiser may have left, whatever the rounding of f
 
 
@@ -44,7 +48,8 @@ class Smooth(Problem):
     refuse, and coordinates are ranked by their gradient. Nothing is known about bounds from below, so there are none.
 
     `minimise_on` takes Newton steps (up to 400 coordinates, one Hessian product each a step; beyond, L-BFGS). Raises
-    `NotFinite` where a function returns NaN, -inf, or a gradient that is not finite, `InvalidInput` for a wrong shape.
+    `NotFinite` where a function returns NaN, -inf, or a gradient that is not finite, `InvalidInput` for a wrong shape,
+    and for a gradient at 0 that differences of values contradict. What a function raises gets a note that names it.
     """
 
     def __init__(
@@ -68,8 +73,14 @@ class Smooth(Problem):
         else:
             self.bound = float(smoothness)
             self.smoothness, self.curvature = self._smoothness, self._curvature
-        self.value(np.zeros(self.p))
-        self.gradient(np.zeros(self.p))
+        start, slope = self.value(np.zeros(self.p)), self.gradient(np.zeros(self.p))
+        for number in range(DIRECTIONS):
+            d = np.random.default_rng([number, self.p]).standard_normal(self.p) / math.sqrt(self.p)
+            if _contradicted(self._quietly, d, start, float(slope @ d)):
+                raise InvalidInput(
+                    f"value(x) and gradient(x) of {self!r} do not fit together at x = 0: the values fall and rise as "
+                    "the gradient does not say"
+                )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n={self.p})"
@@ -79,8 +90,7 @@ class Smooth(Problem):
 
     def value(self, x: Array) -> float:
         """f(x). The functions get copies: what they do to x is their own affair."""
-        with np.errstate(over="ignore"):
-            found = self.functions[0](x.copy())
+        found = self._asked(0, x)
         try:
             if isinstance(found, str):
                 raise TypeError(f"it is the text {found!r}")
@@ -98,7 +108,7 @@ class Smooth(Problem):
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         if self.functions[2] is not None:
-            return self._checked(self.functions[2](x.copy(), v.copy()), "hessian_product(x, v)", x)
+            return self._checked(self._asked(2, x, v), NAMES[2], x)
         length = float(np.linalg.norm(v))
         if length == 0:
             return np.zeros(self.p)
@@ -106,7 +116,24 @@ class Smooth(Problem):
         return (self._gradient(x + t * v) - self._gradient(x - t * v)) / (2 * t)
 
     def _gradient(self, x: Array) -> Array:
-        return self._checked(self.functions[1](x.copy()), "gradient(x)", x)
+        return self._checked(self._asked(1, x), NAMES[1], x)
+
+    def _asked(self, which: int, *points: Array) -> Any:
+        """What one of the functions returns; what it raises gets a note that names it."""
+        function: Any = self.functions[which]
+        try:
+            with np.errstate(over="ignore"):
+                return function(*(point.copy() for point in points))
+        except Exception as error:
+            error.add_note(f"raised by {NAMES[which]} of {self!r}, called with {_shown(points[0])}")
+            raise
+
+    def _quietly(self, x: Array) -> float:
+        """f(x), nan where it has none: what is wrong there is said when it is needed there."""
+        try:
+            return self.value(x)
+        except Exception:
+            return math.nan
 
     def _checked(self, found: Any, name: str, x: Array) -> Array:
         """What a function returned, as a new vector."""
@@ -153,7 +180,7 @@ class Smooth(Problem):
         if left > SLOPE * first + 1e-8 * (1 + abs(self.value(0 * found))):
             raise NotFinite(
                 f"no minimiser of {part!r} was found: f is not bounded below, or what value, gradient and "
-                "hessian_product say does not fit together; print(sparsopt.check_problem(problem)) compares them"
+                f"hessian_product say does not fit together; {COMPARE}"
             )
         return found, value
 
@@ -219,6 +246,19 @@ class TorchFunction(Smooth):
                 return at(tensor(x)).item()
 
         super().__init__(value, gradient, n, product, smoothness)
+
+
+def _contradicted(value: Callable[[Array], float], d: Array, start: float, slope: float) -> bool:
+    """Whether the slope at 0 lies outside of the one-sided differences of values, between which that of a convex
+    function is, by more than rounding in single precision."""
+
+    def outside(t: float) -> bool:
+        up, down = value(t * d), value(-t * d)
+        slack = 1e-2 * abs(slope) + 1e-6 * (abs(up) + abs(down) + abs(start)) / t
+        left, right = sorted(((start - down) / t, (up - start) / t))
+        return slope < left - slack or slope > right + slack
+
+    return all(map(outside, LENGTHS))
 
 
 def _shown(x: Array) -> str:

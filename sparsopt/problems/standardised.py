@@ -86,7 +86,10 @@ def standardised(problem: Any) -> Standardised:
     column. Copies X. Bounds and structures come after: constrained(standardised(problem), lower=0).
     """
     if not (hasattr(problem, "design") and hasattr(problem, "_with")):
-        raise MissingCapability(f"{problem!r} has no columns to standardise; losses of X, such as LeastSquares, have")
+        raise MissingCapability(
+            f"{problem!r} has no columns to standardise; losses of X, such as LeastSquares, have, and bounds come "
+            "after: constrained(standardised(problem), lower=0)"
+        )
     deviation = np.sqrt(problem.design.variance)
     scale = np.where(deviation > 0, deviation, 1.0)
     inner = problem._with(problem.design.scaled(scale))
