@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsopt.interrupts import STATUS, at_once
+from sparsopt.machine.interrupts import STATUS, at_once
 
 with at_once("benchmarks"):
     import importlib

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from sparsopt.interrupts import at_once, starting
+from sparsopt.machine.interrupts import at_once, starting
 
 with at_once("nets", when=starting()):  # PyTorch takes seconds
     from nets import controls, data, export, models

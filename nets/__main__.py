@@ -16,7 +16,7 @@ again. Errors are one line and exit code 2; Ctrl-C is one line and 130.
 
 from __future__ import annotations
 
-from sparsopt.interrupts import STATUS, at_once
+from sparsopt.machine.interrupts import STATUS, at_once
 
 with at_once("nets"):
     import sys

@@ -19,7 +19,7 @@ proved did not hold.
 
 from __future__ import annotations
 
-from sparsopt.interrupts import at_once
+from sparsopt.machine.interrupts import at_once
 
 with at_once("sparsopt"):
     import argparse

@@ -28,6 +28,7 @@ from sparsopt import support as sp
 from sparsopt.branch_and_bound.solver import BranchAndBound
 from sparsopt.errors import InvalidInput, InvalidResult, MissingCapability
 from sparsopt.fits import Exact, Restrict
+from sparsopt.machine.threads import one_pool
 from sparsopt.method import Method, Phase, Stage
 from sparsopt.moves import Everything
 from sparsopt.names import lookup
@@ -36,7 +37,6 @@ from sparsopt.result import Result, Status
 from sparsopt.searches import Arht, BeamSearch, IteratedLocalSearch
 from sparsopt.state import State
 from sparsopt.support import allows, most
-from sparsopt.threads import one_pool
 
 __all__ = ["Auto", "Solver", "methods", "solve"]
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsopt import compiling, solve
+from sparsopt import solve
 from sparsopt.branch_and_bound import BranchAndBound, Proof, Relaxation, root_bound, solver
 from sparsopt.branch_and_bound.incumbent import Incumbent
 from sparsopt.branch_and_bound.tree import best_first
 from sparsopt.errors import InvalidResult, MissingCapability
 from sparsopt.exact import enumerate_supports
+from sparsopt.machine import compiling
 from sparsopt.problems import LeastSquares, Logistic, Problem
 from sparsopt.result import Status
 from tests.conftest import scaled

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sparsopt.interrupts import STATUS, at_once, starting
+from sparsopt.machine.interrupts import STATUS, at_once, starting
 
 ROOT = Path(__file__).resolve().parent.parent
 SWALLOWS = """

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsopt import branch_and_bound, compiling, solve
+from sparsopt import branch_and_bound, solve
 from sparsopt.branch_and_bound import BranchAndBound, Relaxation, kernels
 from sparsopt.branch_and_bound.compiled import CompiledLeaps, compiled_leaps
 from sparsopt.branch_and_bound.incumbent import Incumbent
@@ -22,6 +22,7 @@ from sparsopt.branch_and_bound.model import Quadratic as Model
 from sparsopt.branch_and_bound.tree import best_first
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.exact import enumerate_supports
+from sparsopt.machine import compiling
 from sparsopt.problems import LeastSquares, Quadratic
 from tests.conftest import scaled
 from tests.proofs import fixings, instance, kinds, seeds, slack, truth

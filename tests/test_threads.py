@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from sparsopt import LeastSquares, solve, threads
+from sparsopt import LeastSquares, solve
+from sparsopt.machine import threads
 
 
 class Blas:

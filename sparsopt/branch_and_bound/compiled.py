@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt import compiling
 from sparsopt.branch_and_bound.incumbent import Incumbent
 from sparsopt.branch_and_bound.leaps import FEW, Leaps, Nodes
 from sparsopt.branch_and_bound.model import Quadratic
 from sparsopt.errors import MissingCapability
+from sparsopt.machine import compiling
 from sparsopt.problems.quadratic import Quadratic as Problem
 from sparsopt.state import Array
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsopt.compiling import compiled
+from sparsopt.machine.compiling import compiled
 
 __all__ = ["Numbers", "Stack", "explore"]
 

@@ -24,13 +24,13 @@ from sparsopt.catalogue import METHODS
 from sparsopt.choosing.criteria import Criterion, named
 from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.fits import Exact
+from sparsopt.machine.threads import one_pool
 from sparsopt.method import Method, Phase, Stage, adapted, check, run
 from sparsopt.moves import Add, Drop, Exit, Gain
 from sparsopt.result import Result
 from sparsopt.solvers import Solver, solve
 from sparsopt.state import Array, State
 from sparsopt.support import Elements, units
-from sparsopt.threads import one_pool
 
 __all__ = ["Path", "path", "sizes"]
 

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from sparsopt import heap
+from sparsopt.machine import heap
 from sparsopt.state import Array, Layout, Mask, State
 from sparsopt.support import Elements, Structure
 

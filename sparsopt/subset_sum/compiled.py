@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.compiling import available
+from sparsopt.machine.compiling import available
 from sparsopt.subset_sum.fixed_point import to_grid
 from sparsopt.subset_sum.libraries import NumPy
 

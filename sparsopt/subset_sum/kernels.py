@@ -1,4 +1,4 @@
-"""The loops behind `compiled`, by the rules of `sparsopt.compiling`; `solve` does not use them without numba."""
+"""The loops behind `compiled`, by the rules of `sparsopt.machine.compiling`; `solve` can do without them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.compiling import compiled
+from sparsopt.machine.compiling import compiled
 
 TABLE, OUTER = 6, 8  # items whose sums are the sliding table, and items along whose sums it slides
 LARGEST_SIZE = 4
