@@ -303,3 +303,26 @@ def test_default_sizes_fit_the_data():
 def test_a_method_built_for_one_k_is_refused_on_a_path():
     with pytest.raises(sparsopt.InvalidResult, match="built for another k"):
         path(problems(0)[0], [1, 4], catalogue.omp(4))
+
+
+@pytest.mark.parametrize("ks", [3, None, [1.5], ["1"], [-1, 2], []])
+def test_sizes_that_are_none(ks):
+    with pytest.raises(InvalidInput, match=r"ks = .*; one or more sizes k >= 0 are needed"):
+        path(problems(0)[0], ks)
+
+
+def test_rules_that_are_none():
+    problem, (X, y, _) = problems(0)[0], data(0)
+    with pytest.raises(InvalidInput, match="criterion is None; one of aic, bic, ebic, gic, cv, or an object"):
+        choose(problem, range(3), None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="slack = -1; a number of standard errors >= 0"):
+        CrossValidation(slack=-1)
+    with pytest.raises(InvalidInput, match=r"folds = 2\.5 for 120 rows"):
+        choose(Data(X, y), range(3), CrossValidation(2.5))  # type: ignore[arg-type]
+
+
+def test_a_path_is_shown_as_a_table():
+    found = path(problems(0)[0], [0, 3], "omp")
+    first, none, three = str(found).splitlines()
+    assert first.split() == ["k", "value", "support"] and none.split() == ["0", f"{found[0].value:.8g}"]
+    assert three.split() == ["3", f"{found[3].value:.8g}", "1", "4", "9"]

@@ -18,7 +18,7 @@ import numpy as np
 from sparsopt.choosing.criteria import CRITERIA, Criterion, rows_of
 from sparsopt.choosing.paths import Path, path, sizes
 from sparsopt.choosing.validation import CrossValidation, Data
-from sparsopt.errors import MissingCapability
+from sparsopt.errors import InvalidInput, MissingCapability
 from sparsopt.names import lookup
 from sparsopt.result import Result
 from sparsopt.solvers import Solver
@@ -71,6 +71,9 @@ def choose(
         if isinstance(criterion, str)
         else criterion
     )
+    if not isinstance(rule, CrossValidation) and not callable(rule):
+        known = ", ".join([*CRITERIA, "cv"])
+        raise InvalidInput(f"criterion is {rule!r}; one of {known}, or an object such as EBIC(0.5), is needed")
     if ks is None:
         ks = default_ks(rows_of(whole) if samples is None else samples, units(whole))
     wanted = sizes(ks)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,6 +69,14 @@ class Path:
             raise InvalidInput(f"k = {k} is not on this path; its sizes are {self.ks}")
         return self.results[self.ks.index(k)]
 
+    def __str__(self) -> str:
+        rows = [f"{'k':<6} {'value':<14} support"]
+        for k, result in zip(self.ks, self.results, strict=True):
+            chosen = np.flatnonzero(result.support).astype(str).tolist()
+            shown = " ".join(chosen[:12] + ["..."] * (len(chosen) > 12))
+            rows.append(f"{k:<6} {result.value:<14.8g} {shown}".rstrip())
+        return "\n".join(rows)
+
     @cached_property
     def values(self) -> Array:
         """f at each result, (len,)."""
@@ -112,9 +121,12 @@ def path(problem: Any, ks: Iterable[int], method: str | Solver = "auto", seed: i
 
 def sizes(ks: Iterable[int]) -> list[int]:
     """Each k once, in growing order."""
-    found = sorted({int(k) for k in ks})
+    try:
+        found = sorted({operator.index(k) for k in ks})
+    except TypeError:
+        found = []
     if not found or found[0] < 0:
-        raise InvalidInput(f"ks = {found}; one or more sizes k >= 0 are needed, for example range(1, 11)")
+        raise InvalidInput(f"ks = {ks!r}; one or more sizes k >= 0 are needed, for example range(1, 11)")
     return found
 
 

@@ -81,6 +81,10 @@ class CrossValidation:
     slack: float = 0.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not self.slack >= 0:
+            raise InvalidInput(f"CrossValidation: slack = {self.slack}; a number of standard errors >= 0 is needed")
+
     def parts(self, y: Array, groups: Any = None) -> list[Array]:
         """The rows of each fold."""
         rank = np.unique(np.asarray(y), return_inverse=True)[1]
@@ -88,7 +92,7 @@ class CrossValidation:
         if len(unit) != len(rank):
             raise InvalidInput(f"groups has {len(unit)} entries for {len(rank)} rows; one label a row is needed")
         level = np.bincount(unit, rank) / np.bincount(unit)
-        if not 2 <= self.folds <= len(level):
+        if self.folds not in range(2, len(level) + 1):
             what = "rows" if groups is None else "groups"
             raise InvalidInput(
                 f"CrossValidation: folds = {self.folds} for {len(level)} {what}; between 2 and the {what}"
