@@ -83,22 +83,23 @@ class ExactRecovery(FullyCorrective):
             if np.any(before.support & ~wanted) or not missing.any():
                 break
             others = [group == unit for unit in np.unique(group[~wanted])]
-            found = [self._compared(observed, before, wanted, target, other) for other in others]
+            g = np.asarray(observed.problem.gradient(before.x))
+            most = setting.tau * float(setting.norms(np.where(missing, g, 0.0)).max())  # what is chosen has as much
+            found = [self._compared(observed, before, wanted, target, g, most, other) for other in others]
             steps += found
             chosen = after.support & ~before.support
             astray = chosen.any() and not np.any(chosen & wanted)
-            if astray and all(most > seen + rounding for most, seen, rounding in found):
+            if astray and all(promised + rounding < most for promised, _, rounding in found):
                 steps.append((0.0, 1.0, 0.0))  # a unit outside was taken, although none has as large a gradient
         return self.closest(steps)
 
     def _compared(
-        self, observed: Observed, before: Any, wanted: Mask, w: Array, other: Mask
+        self, observed: Observed, before: Any, wanted: Mask, w: Array, g: Array, most: float, other: Mask
     ) -> tuple[float, float, float]:
-        """(what |g_j| is promised to stay below, |g_j|, rounding)."""
+        """(what |g_j| is promised to stay below, |g_j|, rounding); most = tau max_A |g|."""
         setting, missing = observed.setting, wanted & ~before.support
-        g, m = np.asarray(observed.problem.gradient(before.x)), setting.units(missing)
+        m = setting.units(missing)
         delta, c = observed.constants.isometry(before.support | wanted | other)
-        most = setting.tau * float(setting.norms(np.where(missing, g, 0.0)).max())
         spare = 1 - math.sqrt(m / setting.tau**2 + 1) * delta / self.claim
         length = float(np.linalg.norm(w[missing])) / math.sqrt(m)
         return most - setting.tau * spare * c * length, float(np.linalg.norm(g[other])), 1e-9 * (most + c * length)
