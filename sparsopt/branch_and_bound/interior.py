@@ -93,9 +93,7 @@ class _Point:
         """A Newton step in w for the first z."""
         scale = self.D.copy()
         scale[self.free] /= self.z
-        K = self.H.copy()
-        K[np.diag_indices_from(K)] += scale - self.D
-        return _solve(K, -(self.g + scale * self.w)[:, None])[:, 0]
+        return _solve(_shifted(self.H, scale - self.D), -(self.g + scale * self.w)[:, None])[:, 0]
 
     def _evaluate(self) -> None:
         value, gradient, self.H = self.model.at(self.w)
@@ -128,16 +126,13 @@ class _Point:
         right[:, 0] = -(self.g + scale * self.w)
         right[free, 0] += bend * down / E
         right[free, 1] = bend / E
-        K = self.H.copy()
         scale[free] -= bend**2 / E
-        K[np.diag_indices_from(K)] += scale - self.D
-        both = _solve(K, right)
+        both = _solve(_shifted(self.H, scale - self.D), right)
         A, B = (down + bend * both[free, 0]) / E, (1.0 + bend * both[free, 1]) / E
         dnu = (float(A.sum()) - (self.k - float(z.sum()))) / float(B.sum())
         dw, dz = both[:, 0] - dnu * both[:, 1], A - dnu * B
         da, db = mu / z - a - a / z * dz, mu / y - b + b / y * dz
-        length = 0.99 * min(_reach(z, dz), _reach(y, -dz), _reach(a, da), _reach(b, db))
-        length = min(length, 1.0)
+        length = min(0.99 * _reach(np.concatenate([z, y, a, b]), np.concatenate([dz, -dz, da, db])), 1.0)
         if not (np.isfinite(dw).all() and np.isfinite(dz).all() and np.isfinite(length)) or length < 1e-10:
             return False
         slope = ratio + length * (dw[free] - ratio * dz) / z  # w/z stays finite where both go to 0: w follows z
@@ -148,6 +143,13 @@ class _Point:
         self.length = length
         self._evaluate()
         return True
+
+
+def _shifted(H: Array, d: Array) -> Array:
+    """H + diag(d)."""
+    K = H.copy()
+    K.reshape(-1)[:: d.size + 1] += d
+    return K
 
 
 def _reach(x: Array, d: Array) -> float:
