@@ -133,7 +133,7 @@ class Result:
     def _bound_in_words(self) -> str:
         bound, floor = self.lower_bound, getattr(self.certificates, "floor", -math.inf)
         if -math.inf < bound <= floor < self.value:
-            return f"none known but {floor:.8g}, which no x is below"
+            return f"none but {floor:.8g}, which f is never below"
         return f"{bound:.8g} (gap {self.gap:.3g})" if math.isfinite(bound) else "none known"
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ from sparsopt.certificates import standing as module
 from sparsopt.exact import enumerate_supports
 from sparsopt.method import run
 from sparsopt.problems import LeastSquares, Logistic, Problem, Quadratic
+from sparsopt.solvers import solve
 from tests.conftest import scaled
 from tests.toys import Quadratic as Toy
 
@@ -280,6 +281,13 @@ def test_the_standing_is_the_strongest_that_holds():
     ):
         assert Certificates(problem, x, support, k).standing is standing
     assert str(Standing.OPTIMAL).startswith("Optimal")
+
+
+def test_a_bound_that_holds_for_every_x_is_not_printed_as_one():
+    wide = LeastSquares(np.random.default_rng(0).standard_normal((5, 8)), np.arange(5.0))
+    text = str(solve(wide, 2))
+    assert "none but 0, which f is never below" in text and "One-swap optimal" in text
+    assert "(gap " in str(solve(LeastSquares(np.eye(5), np.arange(5.0), ridge=0.1), 2))
 
 
 def test_the_relaxed_step_is_a_proximal_step():
