@@ -306,7 +306,8 @@ def test_exchanges_of_two_on_the_model_end_a_logistic_search_where_samples_are_p
     assert search.modelled(pool, stuck).S.tolist() == [0, 1]
     refitted: list[int] = []
     monkeypatch.setattr(logistic.Search, "attempt", lambda self, *_: refitted.append(self.problem.samples))
-    assert search.run().tolist() == [0, 1] and not refitted
+    plain = Logistic(X, X[:, 5] + X[:, 9] + 0.1 * rng.logistic(size=2000) > 0, ridge=1e-3)
+    assert logistic.Search(plain.open(), 2, 0, 1).run().tolist() == [5, 9] and not refitted
     logistic.Search(Logistic(X[:80], y[:80], ridge=1e-3).open(), 2, 0, 1).run()
     assert set(refitted) == {80}
 

@@ -26,6 +26,12 @@ def squares(seed: int, n: int = 20, p: int = 60, ridge: float = 0.0) -> LeastSqu
     return LeastSquares(X, rng.standard_normal(n), ridge=ridge)
 
 
+def fewer_digits(f: LeastSquares) -> single.Single:
+    rows = copied(f)
+    assert rows is not None
+    return rows
+
+
 def swept(f: LeastSquares, S: np.ndarray) -> Swept:
     H = f.hessian_block(np.arange(f.p))
     return Swept(H.__getitem__, -f.gradient(np.zeros(f.p)), np.diagonal(H), S)
@@ -72,7 +78,7 @@ def test_it_goes_on_where_no_swap_pays() -> None:
 def test_rows_in_single_precision_are_those_of_the_hessian(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single, "KEPT", 60 * 7)  # they are forgotten again and again
     f = squares(1, ridge=0.5)
-    rows, H = copied(f), f.hessian_block(np.arange(60))
+    rows, H = fewer_digits(f), f.hessian_block(np.arange(60))
     for j in np.random.default_rng(0).integers(60, size=100).tolist():
         assert rows(j) == pytest.approx(H[j], abs=1e-5)
     assert rows(np.arange(30)) == pytest.approx(H[:30], abs=1e-5)
@@ -85,13 +91,13 @@ def test_single_precision_finds_what_double_does(weights: np.ndarray | None, int
     f = squares(2)
     f = LeastSquares(f.design.X + 5.0 * intercept, f.target, intercept=intercept, sample_weight=weights)
     t = swept(f, np.arange(5))
-    fewer, double = tabu.revised(t, copied(f)), tabu.revised(t, t.rows)
+    fewer, double = tabu.revised(t, fewer_digits(f)), tabu.revised(t, t.rows)
     assert fewer.z.dtype == np.float32 and double.z.dtype == np.float64
     assert fewer.z == pytest.approx(double.z, abs=1e-5) and fewer.d == pytest.approx(double.d, abs=1e-4)
     found = [tabu.search(r, 60, np.random.default_rng(0), 1e-9).tolist() for r in (fewer, double)]
     assert found[0] == found[1]
     C = np.arange(0, 60, 2)
-    assert np.array_equal(promising(t, C, copied(f)), promising(t, C, t.rows))
+    assert np.array_equal(promising(t, C, fewer_digits(f)), promising(t, C, t.rows))
 
 
 def test_where_seven_digits_are_too_few_there_are_sixteen() -> None:
