@@ -311,3 +311,10 @@ def test_wrong_torch_functions_are_errors():
         TorchFunction(lambda x: x.sum(), 5, dtype="float6")
     with pytest.raises(InvalidInput, match="smoothness = '1'"):
         TorchFunction(lambda x: (x**2).sum(), 5, smoothness="1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99"])
+def test_a_device_that_is_not_there_is_said(device):
+    pytest.importorskip("torch")
+    with pytest.raises(InvalidInput, match=f"device = '{device}' is not there"):
+        TorchFunction(lambda x: x.sum(), 3, device=device)

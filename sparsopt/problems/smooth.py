@@ -211,6 +211,11 @@ class TorchFunction(Smooth):
         if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
             raise InvalidInput(f"dtype = {dtype!r}; the name of a floating-point type of Torch, such as 'float64'")
 
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:  # Torch asserts that it was built for CUDA
+            raise InvalidInput(f"device = {device!r} is not there ({str(error).splitlines()[0]}); 'cpu' is") from None
+
         def tensor(x: Array) -> Any:
             return torch.tensor(x, dtype=kind, device=device)
 
