@@ -40,11 +40,7 @@ class _CrossValidated(Linear):
             del self._groups
 
     def _size(self, problem: Any, X: Any, y: Any, weight: Array) -> int:
-        classes = hasattr(self, "classes_")
-        apart = self._groups is not None and (self.cv is None or isinstance(self.cv, Integral))  # a number of folds
-        whole = StratifiedGroupKFold if classes else GroupKFold
-        splitter: Any = whole(self.cv or 5) if apart else check_cv(self.cv, y, classifier=classes)
-        folds = list(splitter.split(X, y, self._groups))
+        folds = list(self._splitter(y, hasattr(self, "classes_")).split(X, y, self._groups))
         most = default_ks(int(weight.sum()), X.shape[1])[-1]
         self.ks_ = np.unique(np.arange(most + 1) if self.ks is None else np.asarray(self.ks, dtype=int))
         rows = [self._fold(X, y, weight, *fold) for fold in folds]
@@ -52,6 +48,12 @@ class _CrossValidated(Linear):
         if not self.losses_.size:
             raise InvalidInput("no fold has weighted samples on both sides (and of every class); give another cv")
         return int(self.ks_[self.losses_.mean(axis=0).argmin()])
+
+    def _splitter(self, y: Any, classes: bool) -> Any:
+        given: Any = self.cv
+        if self._groups is None or not (given is None or isinstance(given, Integral)):
+            return check_cv(self.cv, y, classifier=classes)
+        return (StratifiedGroupKFold if classes else GroupKFold)(5 if given is None else int(given))
 
     def _fold(self, X: Any, y: Any, weight: Array, train: Array, test: Array) -> list[float] | None:
         """The held-out loss of each k."""
