@@ -9,8 +9,7 @@ import pytest
 import scipy.sparse
 
 import sparsopt
-from sparsopt.problems import Cox, Huber, LeastSquares, Logistic, Poisson
-from sparsopt.problems import designs as designs_module
+from sparsopt.problems import Cox, Huber, LeastSquares, Logistic, Poisson, sparse_design
 
 ROWS, COLUMNS, A_COLUMN = 20_000, 10_000, 100
 
@@ -28,7 +27,7 @@ def X():
 
 @pytest.mark.parametrize("kind", [LeastSquares, Logistic, Huber, Poisson, Cox])
 def test_a_sparse_x_is_never_copied(monkeypatch, X, kind):
-    monkeypatch.setattr(designs_module, "BLOCK", 1 << 18)
+    monkeypatch.setattr(sparse_design, "BLOCK", 1 << 18)
     eta = np.asarray(X[:, :5].sum(axis=1)).ravel()
     arguments = {
         LeastSquares: (eta,),

@@ -9,8 +9,7 @@ import pytest
 
 import sparsopt
 from sparsopt.errors import InvalidInput
-from sparsopt.problems import LeastSquares, MultiOutput, Poisson, check_problem, standardised
-from sparsopt.problems import designs as designs_module
+from sparsopt.problems import LeastSquares, MultiOutput, Poisson, check_problem, dense_design, designs, standardised
 from tests.worked import data, everything, losses
 
 torch = pytest.importorskip("torch")
@@ -22,7 +21,7 @@ def twin(name, device, dtype=torch.float64):
     """A loss on NumPy and the same one on a tensor."""
     problem = losses(2, 0.05)[name]
     X = torch.as_tensor(problem.design.X, dtype=dtype, device=device)
-    design = designs_module.design(X, problem.design.weight, problem.design.centred)
+    design = designs.design(X, problem.design.weight, problem.design.centred)
     other = problem._with(design)
     other.dtype = design.dtype
     return problem, other
@@ -31,7 +30,8 @@ def twin(name, device, dtype=torch.float64):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", NAMES)
 def test_tensors_are_arrays(name, device, monkeypatch):
-    monkeypatch.setattr(designs_module, "BLOCK", 50)
+    for size in ("BLOCK", "NEAR"):
+        monkeypatch.setattr(dense_design, size, 50)
     first, second = twin(name, device)
     assert type(second.design).__name__ == "TorchDense"
     x, v = np.random.default_rng(0).standard_normal((2, first.p)) / 3

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.problems.designs import BLOCK, Dense
+from sparsopt.problems.any_design import BLOCK
+from sparsopt.problems.dense_design import Dense
 from sparsopt.state import Array
 
 __all__ = ["TorchDense"]
