@@ -165,7 +165,7 @@ def test_draws_after_a_crash_are_measured_and_after_a_timeout_are_not(monkeypatc
 
 def test_a_peer_is_measured_again_when_its_own_file_changes_and_not_when_ours_do() -> None:
     assert not any("sparsopt" in source for source in cell.SideCell.sources)
-    assert any("sparsopt/portfolio" in source for source in cell.OurCell.sources)
+    assert "sparsopt/**/*.py" in cell.OurCell.sources and "sparsopt/**/*.py" in cell.Duel.sources
     assert methods.code("abess") == methods.code("abess-full") != methods.code("celer")
 
 

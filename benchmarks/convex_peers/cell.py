@@ -21,11 +21,7 @@ JUDGE = (
     *(f"benchmarks/convex_peers/{name}.py" for name in ("worker", "referee", "problems")),
     "benchmarks/designs.py",
 )
-LIBRARY = (
-    *(f"sparsopt/{folder}*.py" for folder in ("", "catalogue/", "problems/", "portfolio/", "branch_and_bound/")),
-    *("sparsopt/support/*.py", "sparsopt/support/structures/*.py"),
-    *("benchmarks/convex_peers/methods.py", "benchmarks/convex_peers/reach.py"),
-)
+LIBRARY = ("sparsopt/**/*.py", "benchmarks/convex_peers/methods.py", "benchmarks/convex_peers/reach.py")
 TRIES = 3  # of a draw on which the process dies: some packages do so now and then
 
 
@@ -113,7 +109,10 @@ class Duel:
     kind: ClassVar[str] = "side-by-side, duel"
     packages: ClassVar[tuple[str, ...]] = ()
     sources: ClassVar[tuple[str, ...]] = (*JUDGE, *LIBRARY)
-    weight: ClassVar[float] = 1.0
+
+    @property
+    def weight(self) -> float:
+        return 1.0
 
     @property
     def label(self) -> str:

@@ -46,7 +46,7 @@ def _panel(axes: Any, lines: Sequence[Line], what: str) -> None:
 
 def _fixed(problem: str) -> str:
     """What grows, and what does not."""
-    design = GROWTH[problem].design
+    design: Any = GROWTH[problem].design
     return f"n, with p = {design.p:,}" if problem.startswith("n") else f"p, with n = {design.n:,}"
 
 

@@ -47,7 +47,8 @@ class Comparison:
 
     def cells(self) -> tuple[str, ...]:
         """As in `HEAD`."""
-        margin = "" if not self.ahead_by else f"{self.ahead:+.3g} ({self.ahead_by})"
+        ahead = "0" if abs(self.ahead) <= 100 * EQUAL else f"{self.ahead:+.3g}"
+        margin = f"{ahead} ({self.ahead_by})" if self.ahead_by else ""
         met = " or ".join(self.peers) or "none as good"
         worst = "" if math.isnan(self.worst) else f"{self.worst:.2g}"
         return (self.problem, f"{self.best}/{self.draws}", met, spanned(self.ratio), worst, self.word, margin)
