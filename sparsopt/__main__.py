@@ -128,7 +128,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _hard(options: argparse.Namespace) -> int:
-    from sparsopt.recovery import FAST, LARGE, recovery, table
+    from sparsopt.hard_instances.recovery import FAST, LARGE, recovery, table
 
     if options.seeds < 1:
         raise InvalidInput("hard: --seeds must be at least 1")

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsopt import catalogue, hard_instances, recovery
+from sparsopt import catalogue, hard_instances
 from sparsopt.__main__ import main
 from sparsopt.certificates import Certificates
 from sparsopt.errors import InvalidInput
 from sparsopt.exact import enumerate_supports
-from sparsopt.hard_instances import INSTANCES, HardInstance, decoy_value
+from sparsopt.hard_instances import INSTANCES, HardInstance, decoy_value, recovery
 from sparsopt.method import Method, run
 from sparsopt.moves import Gradient
 from sparsopt.portfolio.quadratic import Search
