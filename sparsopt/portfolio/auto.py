@@ -64,12 +64,10 @@ class Auto:
         return dataclasses.replace(result, status=Status.BEST_OF_SEVERAL, method=self, seconds=seconds)
 
     def _search(self, kind: str, problem: Any, k: int, seed: int) -> Result:
-        problem = problem.open()
-        search = importlib.import_module(f"sparsopt.portfolio.{kind}").Search
         watched = {"watch": self.watch} if kind == "quadratic" else {}
-        found = search(problem, k, seed, self.effort, **watched).run()
+        module = importlib.import_module(f"sparsopt.portfolio.{kind}")
+        search = module.Search(problem, k, seed, self.effort, **watched)
         state = problem.start(seed)
-        support = state.support.copy()
-        support[found] = True
-        x, value = problem.minimise_on(support, state.x)
-        return Result(state.but(x=x, support=support, value=value), Status.BEST_OF_SEVERAL, Trace(), self, 0.0)
+        state.support[search.run()] = True
+        x, value = search.minimise_on(state.support, state.x)
+        return Result(state.but(x=x, value=value), Status.BEST_OF_SEVERAL, Trace(), self, 0.0)

@@ -54,7 +54,8 @@ class Search:
     """The state of one search: the pool and the incumbent in it."""
 
     def __init__(self, problem: Any, k: int, seed: int, effort: int) -> None:
-        self.problem, self.k, self.effort = problem, k, effort
+        self.problem, self.k, self.effort = problem.open(), k, effort
+        self.minimise_on = self.problem.minimise_on
         self.p = problem.layout.n
         self.random = np.random.default_rng([seed, 2])
         self.spread: Vector = np.asarray(problem.design.variance, dtype=float)

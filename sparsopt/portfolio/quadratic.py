@@ -24,13 +24,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsopt.portfolio import tabu
 from sparsopt.portfolio.pairs import promising
 from sparsopt.portfolio.rows import WIDE, Rows, largest
 from sparsopt.portfolio.single import Single, copied, plain
 from sparsopt.portfolio.swept import Indices, Swept, inverse
-from sparsopt.portfolio.tableau import Tableau, Vector
+from sparsopt.portfolio.tableau import Matrix, Tableau, Vector
 from sparsopt.portfolio.twos import exchanged
 
 FEW = 100  # problems up to this size are one tableau, all of it
@@ -50,19 +51,34 @@ class Search:
     """The state of one search: the incumbent support and what is known at it."""
 
     def __init__(self, problem: Any, k: int, seed: int, effort: int, watch: Watch | None = None) -> None:
-        self.problem, self.k, self.effort, self.watch = problem, k, effort, watch
-        self.p = problem.layout.n
-        self.h: Vector = np.asarray(problem.curvature(), dtype=float)
-        self.zero: Vector = problem.start(0).x
-        self.flat = self.h <= 0  # constant columns, say: what is left of them is rounding
-        g = np.asarray(problem.gradient(self.zero), dtype=float)
-        self.c: Vector = np.where(self.flat, 0.0, -g)  # f = x'Hx/2 - c'x + constant
-        self.start: Vector = self.usable(self.c**2)  # what each coordinate gains at 0
-        self.tolerance = 2e-10 * float(self.start.max(initial=0.0))  # of that, so that it has a meaning where f is 0
-        self.seed = seed
+        self.problem, self.k, self.seed, self.effort, self.watch = problem, k, seed, effort, watch
+        self.p: int = problem.layout.n
         self.samples = float(getattr(problem, "samples", math.inf))
-        self.rows: Any = Rows(problem, k)
-        self.explained = False
+        self.explained, self.own = False, None
+        self.h: Vector
+        self.c: Vector  # f = x'Hx/2 - c'x + f(0)
+        self.rows: Any  # of H
+        self.formed() if self.p <= FEW else self.opened()
+        self.double = 2 * np.where(self.h > 0, self.h, np.inf)
+        self.start: Vector = self.c * self.c / self.double  # what each coordinate gains at 0
+        self.tolerance = 2e-10 * float(self.start.max())  # of that, so that it has a meaning where f is 0
+
+    def formed(self) -> None:
+        """The quadratic as a whole, where coordinates are few."""
+        H, c, self.beginning = self.problem.expansion()
+        flat = H.diagonal() <= 0  # constant columns, say: what is left of them is rounding
+        if flat.any():
+            H, c = np.where(flat | flat[:, None], 0.0, H), np.where(flat, 0.0, c)
+        self.h, self.c, self.rows = H.diagonal(), c, H.__getitem__
+
+    def opened(self) -> None:
+        """The quadratic in parts, which are computed when they are asked for."""
+        self.problem = self.problem.open()
+        self.zero: Vector = self.problem.start(0).x
+        self.h = np.asarray(self.problem.curvature(), dtype=float)
+        g = np.asarray(self.problem.gradient(self.zero), dtype=float)
+        self.c = np.where(self.h > 0, -g, 0.0)
+        self.beginning, self.rows = float(self.problem.value(self.zero)), Rows(self.problem, self.k)
 
     @cached_property
     def random(self) -> np.random.Generator:
@@ -79,24 +95,24 @@ class Search:
         if self.watch is not None:
             self.watch(S)
 
-    def usable(self, score: Vector) -> Vector:
-        return np.divide(score, 2 * self.h, out=np.zeros(self.p), where=self.h > 0)
-
     def asks(self, S: Indices, weights: Vector) -> Vector:
         """What each coordinate gains at least at these weights on S: one pass over the data. (p,)"""
         x = self.zero.copy()
         x[S] = weights
-        return self.usable(np.asarray(self.problem.gradient(x), dtype=float) ** 2)
+        return np.asarray(self.problem.gradient(x), dtype=float) ** 2 / self.double
 
     def tableau(self, C: Indices, S: Indices) -> Swept:
         """On the coordinates C (sorted), swept on S: positions in C."""
-        if isinstance(self.rows, Rows):
-            block = np.asarray(self.problem.hessian_block(C), dtype=float)
-            if C.size == self.p:
-                self.rows = block.__getitem__
-        else:
-            block = self.rows(C)[:, C]
+        block = self.block(C)
+        if C.size == self.p:
+            self.rows = block.__getitem__
         return Swept(block.__getitem__, self.c[C], np.diagonal(block), S)
+
+    def block(self, C: Indices) -> Matrix:
+        """The Hessian on these coordinates."""
+        if isinstance(self.rows, Rows):
+            return np.asarray(self.problem.hessian_block(C), dtype=float)
+        return self.rows(C)[:, C]
 
     def everything(self, S: Indices) -> Swept:
         """On all coordinates."""
@@ -138,11 +154,7 @@ class Search:
 
     def whole(self) -> tuple[Indices, bool]:
         """Stages A and B where p is small. What exchanges of two find is kept; C to F begin where they have begun."""
-        H = np.asarray(self.problem.hessian_block(np.arange(self.p)), dtype=float)
-        if self.flat.any():
-            H = np.where(self.flat | self.flat[:, None], 0.0, H)
-        self.rows = H.__getitem__
-        self.own = t = Tableau(H, self.c)
+        self.own = t = Tableau(self.rows(...), self.c)
         t.forward(self.k)
         t.polish(self.tolerance)
         S = np.flatnonzero(t.inside)
@@ -168,7 +180,7 @@ class Search:
         Noise of variance v leaves f = v / 2, and asks each coordinate for v / (2 n) on average. Decoys leave an orderly
         rest, although each of them is worth much more than any outsider.
         """
-        left = float(self.problem.value(self.zero)) + value
+        left = self.beginning + value
         return not math.isfinite(self.samples) or self.samples * gains <= ORDER * self.p * left
 
     # ---- C, D: over all coordinates --------------------------------------------------------------------------------
@@ -190,7 +202,7 @@ class Search:
 
     def pruned(self) -> Swept:
         """Stage D, too: the unrestricted minimiser, without what it needs least, and swaps."""
-        whole = inverse(np.asarray(self.problem.hessian_block(np.arange(self.p)), dtype=float))
+        whole = inverse(self.block(np.arange(self.p)))
         own = np.diagonal(whole)
         exits = np.divide((whole @ self.c) ** 2, own, out=np.zeros(self.p), where=own > 0)
         C = largest(exits, min(self.p, 4 * self.k + 50))
@@ -259,6 +271,15 @@ class Search:
         return t
 
     # ---- the whole -------------------------------------------------------------------------------------------------
+
+    def minimise_on(self, support: NDArray[np.bool_], x: Vector) -> tuple[Vector, float]:
+        """The minimiser of the problem there and its value; where a tableau stands there, from what that knows."""
+        own, refined = self.own, getattr(self.problem, "refined", None)
+        if own is not None and refined is not None and (own.inside == support).all():
+            found = refined(*own.solution())
+            if found is not None:
+                return found
+        return self.problem.minimise_on(support, x)
 
     def run(self) -> Indices:
         """Stages A to F; the support, sorted."""

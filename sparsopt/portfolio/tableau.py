@@ -38,15 +38,18 @@ class Tableau:
     def __init__(self, H: Matrix, c: Vector, support: NDArray[np.bool_] | None = None) -> None:
         self.H, self.c = H, c
         self.m = m = len(c)
-        self.floor = np.maximum(DEPENDENT * np.diagonal(H), TINY)
+        self.floor = np.maximum(DEPENDENT * H.diagonal(), TINY)
         self.inside = np.zeros(m, dtype=bool) if support is None else support.copy()
         self.T: Matrix = np.empty((m + 1, m + 1))
-        self.z, self.d = self.T[m, :m], self.T.diagonal()[:m]  # views: they follow every sweep
+        self.least: Vector = np.empty(m + 1)
+        self.last, self.diagonal = self.T[m], self.T.diagonal()  # views: they follow every sweep
+        self.z, self.d = self.last[:m], self.diagonal[:m]
         self._build()
 
     def _build(self) -> None:
         m, T, S = self.m, self.T, np.flatnonzero(self.inside)
         T[:m, :m], T[:m, m], T[m, :m], T[m, m] = self.H, self.c, self.c, 0.0
+        self.least[:m], self.least[m], self.least[S] = self.floor, np.inf, np.inf
         if S.size:
             inverse = np.linalg.inv(self.H[np.ix_(S, S)])
             T[S, :m], T[S, m] = self.H[S], self.c[S]
@@ -59,7 +62,8 @@ class Tableau:
 
     def sweep(self, j: int) -> None:
         """Bring j in, or take it out."""
-        self.inside[j] = ~self.inside[j]
+        self.inside[j] = came = not self.inside[j]
+        self.least[j] = np.inf if came else self.floor[j]
         self.sweeps += 1
         if self.sweeps > REBUILD:
             self._build()
@@ -69,8 +73,8 @@ class Tableau:
         pivot = column.item(j)
         BLAS.dger(-1.0 / pivot, column, column, a=T.T, overwrite_a=True)  # in place; T is symmetric
         column /= abs(pivot)
+        column[j] = -1.0 / pivot
         T[:, j] = T[j] = column
-        T[j, j] = -1.0 / pivot
 
     def enter(self, j: int) -> None:
         """Bring j in, unless it is a member or depends on the members."""
@@ -92,6 +96,11 @@ class Tableau:
         """The minimiser on S, (m,)."""
         return np.where(self.inside, self.z, 0.0)
 
+    def solution(self) -> tuple[NDArray[np.intp], Vector, Matrix]:
+        """(the members, the minimiser on them, the inverse of H there)."""
+        S = self.inside.nonzero()[0]
+        return S, self.z[S], -self.T[S[:, None], S]
+
     def entries(self) -> Vector:
         """How much f falls when j comes in; 0 for members and for coordinates that depend on S. (m,)"""
         out = np.zeros(self.m)
@@ -112,30 +121,34 @@ class Tableau:
 
     def best_swap(self) -> tuple[float, int, int]:
         """(gain, who enters, who leaves) of the best of all swaps: the table of `swaps`, the other way round."""
-        S, F = np.flatnonzero(self.inside), np.flatnonzero(~self.inside)
-        root = np.sqrt(-self.d[S])
-        left, y = self.T.take(S, axis=0).take(F, axis=1), self.z[S] / root
-        left /= root[:, None]
-        top = left * y[:, None]
-        top += self.z[F]
-        left *= left
-        left += self.d[F]
+        S = self.inside.nonzero()[0]
+        rows, x, negative = self.T.take(S, axis=0), self.z[S], self.d[S]
+        left = rows / negative[:, None]
+        top = left * -x[:, None]
+        top += self.last
         top *= top
-        top /= np.maximum(left, self.floor[F], out=left)  # where no curvature is left, no gradient is left either
-        top -= (y * y)[:, None]
-        i, j = divmod(int(top.argmax()), F.size)
-        return top.item(i, j) / 2, int(F[j]), int(S[i])
+        left *= rows
+        np.subtract(self.diagonal, left, out=left)
+        top /= np.maximum(left, self.least, out=left)  # where no curvature is left, no gradient is left either
+        x *= x
+        x /= negative
+        top += x[:, None]
+        i, j = divmod(int(top.argmax()), self.m + 1)
+        return top.item(i, j) / 2, j, S.item(i)
 
     # ---- whole moves -----------------------------------------------------------------------------------------------
 
     def forward(self, size: int) -> None:
         """Greedily bring in coordinates until |S| = size (or none is left that lowers f)."""
+        gains, left = np.empty(self.m), np.empty(self.m)
         for _ in range(size - int(np.count_nonzero(self.inside))):
-            gains = self.entries()
-            best = int(gains.argmax())
-            if gains[best] <= 0:
+            np.multiply(self.z, self.z, out=gains)
+            gains /= np.maximum(self.d, self.least[:-1], out=left)
+            while gains[j := int(gains.argmax())] > 0 and not self.d[j] > self.floor[j]:  # depends on members
+                gains[j] = 0.0
+            if not gains[j] > 0:
                 return
-            self.sweep(best)
+            self.sweep(j)
 
     def backward(self, size: int) -> None:
         """Greedily take out members until |S| = size."""
@@ -145,19 +158,20 @@ class Tableau:
     def polish(self, tolerance: float) -> bool:
         """Best swaps until none lowers f by more than `tolerance`; whether there was one."""
         changed = False
-        while self.inside.any() and not self.inside.all():
+        if not 0 < np.count_nonzero(self.inside) < self.m:
+            return changed
+        while True:
             gain, j, i = self.best_swap()
+            if not gain > tolerance:
+                return changed
             before = self.value
-            if gain <= tolerance:
-                break
             self.sweep(i)
             self.sweep(j)
-            changed = True
             if self.value > before - tolerance / 2:  # rounding promised more than there was
                 self.sweep(j)
                 self.sweep(i)
-                break
-        return changed
+                return changed
+            changed = True
 
 
 def swap_gains(B: Matrix, gamma: Vector, b: Vector, c: Vector, d: Vector, floor: Vector) -> Matrix:

@@ -63,30 +63,31 @@ def exchanged(t: Tableau, tolerance: float) -> bool:
 
 def leaving(t: Tableau) -> Exchange:
     """The best exchange in which two members leave and the others come in greedily."""
-    S, F = np.flatnonzero(t.inside), np.flatnonzero(~t.inside)
-    if min(S.size, F.size) < 2:
+    S = t.inside.nonzero()[0]
+    if not 2 <= S.size <= t.m - 2:
         return NONE
-    root = np.sqrt(-t.d[S])
+    scale = 1 / np.sqrt(-t.d[S])
     rows = t.T.take(S, axis=0)
-    y, (a, b) = t.z[S] / root, pairs(S.size)
-    rows /= root[:, None]
-    share, y1, y2 = _orthogonal(rows.take(S, axis=1) / -root, y, a, b)
-    cost = y1 * y1 + y2 * y2
+    rows *= scale[:, None]
+    y, (a, b) = t.z[S] * scale, pairs(S.size)
+    share, y1, y2 = _orthogonal(rows.take(S, axis=1) * -scale, y, a, b)
+    cost = y1 * y1
+    cost += y2 * y2
     if cost.size > MOST:
         few = cost.argpartition(MOST)[:MOST]
         a, b, share, y1, y2, cost = a[few], b[few], share[few], y1[few], y2[few], cost[few]
-    rows, floor, each = rows.take(F, axis=1), t.floor[F], np.arange(a.size)
     u1, u2 = rows.take(a, axis=0), rows.take(b, axis=0)
     u2 -= share[:, None] * u1
     u2 /= np.sqrt(1 - share * share)[:, None]
     z = u1 * y1[:, None]
     z += u2 * y2[:, None]
-    z += t.z[F]
+    z += t.last
     d = u1 * u1
     d += u2 * u2
-    d += t.d[F]
-    j, first = _best(z, d, floor, each)
-    row = t.T.take(F[j], axis=0).take(F, axis=1)  # of j, once the two are out
+    d += t.diagonal
+    each = np.arange(a.size)
+    j, first = _best(z, d, t.least, each)
+    row = t.T.take(j, axis=0)  # of j, once the two are out
     u1 *= u1[each, j][:, None]
     row += u1
     u2 *= u2[each, j][:, None]
@@ -96,71 +97,98 @@ def leaving(t: Tableau) -> Exchange:
     row *= row
     row /= pivot[:, None]
     d -= row
-    l, second = _best(z, d, floor, each)
-    gain = first + second - cost
+    l, second = _best(z, d, t.least, each)
+    gain = first
+    gain += second
+    gain -= cost
     e = int(gain.argmax())
-    return Exchange(gain.item(e) / 2, (int(S[a[e]]), int(S[b[e]])), (int(F[j[e]]), int(F[l[e]])))
+    return Exchange(gain.item(e) / 2, (S.item(a[e]), S.item(b[e])), (j.item(e), l.item(e)))
 
 
 def entering(t: Tableau) -> Exchange:
     """The best exchange in which two come that gain most together, and the two leave that are then cheapest."""
-    S = np.flatnonzero(t.inside)
-    if not 1 <= S.size <= t.m - 2 or not np.any(t.d > t.floor):
+    S = t.inside.nonzero()[0]
+    if not 1 <= S.size <= t.m - 2:
         return NONE
-    pair, gain = _best_pairs(t)
+    first, second, gain = _best_pairs(t)
     if not gain.size:
         return NONE
-    C = np.concatenate([np.broadcast_to(S, (gain.size, S.size)), pair], axis=1)
-    try:
-        P: Matrix = np.asarray(np.linalg.inv(t.H[C[:, :, None], C[:, None, :]]), dtype=np.float64)
-    except np.linalg.LinAlgError:  # columns that agree but for rounding
-        return NONE
+    P, x = _joined(t, S, first, second)
     root = np.sqrt(P.diagonal(axis1=1, axis2=2))
-    y = (P @ t.c[C][:, :, None])[:, :, 0] / root
-    P /= root[:, :, None]
-    P /= root[:, None, :]
+    x /= root
+    P /= root[:, :, None] * root[:, None, :]
     a, b = pairs(S.size + 2)
-    _, y1, y2 = _orthogonal(P, y, a, b)
-    table = gain[:, None] - (y1 * y1 + y2 * y2)
+    _, y1, y2 = _orthogonal(P, x, a, b)
+    y1 *= y1
+    y1 += y2 * y2
+    table = gain[:, None] - y1
     e, f = divmod(int(table.argmax()), a.size)
-    gone, come = {int(C[e, a[f]]), int(C[e, b[f]])}, {int(i) for i in pair[e]}
+    C = (*S.tolist(), first.item(e), second.item(e))
+    gone, come = {C[a[f]], C[b[f]]}, set(C[-2:])
     return Exchange(table.item(e, f) / 2, tuple(gone - come), tuple(come - gone))
 
 
-def _best_pairs(t: Tableau) -> tuple[Indices, Vector]:
+def _joined(t: Tableau, S: Indices, i: Indices, j: Indices) -> tuple[Matrix, Matrix]:
+    """(inverse of H, minimiser) on S and each pair: two rank-one terms more than on S.
+
+    With r_i = (T_Si, -1, 0), r_j = (T_Sj, 0, -1) and what of r_j is orthogonal to r_i, each over the root of its Schur
+    complement, G^-1 + w w' and x - w y are the inverse and the minimiser once it has come in.
+    """
+    k, T = S.size, t.T
+    P, W = np.zeros((k + 3, k + 3)), np.zeros((2, i.size, k + 3))
+    P[:k, :k], P[:k, k + 2] = -T[S[:, None], S], t.z[S]
+    first, second = W
+    first[:, :k], first[:, k], first[:, k + 2] = T[i[:, None], S], -1.0, -t.z[i]
+    second[:, :k], second[:, k + 1], second[:, k + 2] = T[j[:, None], S], -1.0, -t.z[j]
+    share, d = T[i, j] / t.d[i], t.d[i]
+    second -= share[:, None] * first
+    first /= np.sqrt(d)[:, None]
+    d *= share
+    d *= share
+    second /= np.sqrt(t.d[j] - d)[:, None]
+    P = P + W.transpose(1, 2, 0) @ W.transpose(1, 0, 2)
+    return P[:, :-1, :-1], P[:, :-1, -1]
+
+
+def _best_pairs(t: Tableau) -> tuple[Indices, Indices, Vector]:
     """For each coordinate who gains most after it; the `TRIED` best pairs, each once, and twice what they gain.
 
     With u = z / sqrt(d) and the correlation r given S that is u_i^2 + (u_j - r u_i)^2 / (1 - r^2).
     """
-    F = np.flatnonzero(t.d > t.floor)
-    scale = 1 / np.sqrt(t.d[F])
-    u = t.z[F] * scale
-    r = t.T.take(F, axis=0).take(F, axis=1)
-    r *= scale
-    r *= scale[:, None]
+    free = t.diagonal > t.least
+    scale = free / np.sqrt(np.maximum(t.diagonal, t.least))  # nothing, of members and of what depends on them
+    u = t.last * scale
+    r = np.multiply.outer(scale, scale)
+    r *= t.T
     gain = r * u[:, None]
     np.subtract(u, gain, out=gain)
     gain *= gain
     r *= r
     np.subtract(1.0, r, out=r)
     gain /= np.maximum(r, DEPENDENT, out=r)  # where nothing is left of j, nothing is left of its gradient either
-    j, i = gain.argmax(axis=1), np.arange(F.size)
-    both = u * u + gain[i, j]
-    both[(gain[i, j] <= 0) | (r[i, j] <= DEPENDENT) | ((j[j] == i) & (j < i))] = 0.0
-    few = both.argpartition(-TRIED)[-TRIED:] if F.size > TRIED else i
-    few = few[both[few] > 0]
-    return np.stack([F[few], F[j[few]]], axis=1), both[few]
+    j, i = gain.argmax(axis=1), np.arange(t.m + 1)
+    more = gain[i, j]
+    both = u * u
+    both += more
+    both *= free
+    both[(j[j] == i) & (j < i)] = 0.0
+    few = both.argpartition(-TRIED)[-TRIED:] if both.size > TRIED else i
+    few = few[(more[few] > 0) & (r[few, j[few]] > DEPENDENT) & free[few]]
+    return few, j[few], both[few]
 
 
 def _orthogonal(correlation: Matrix, y: Matrix, a: Indices, b: Indices) -> tuple[Matrix, Matrix, Matrix]:
     """(correlation of a and b, y_a, what of y_b is orthogonal to it, scaled), along the last axis."""
     share, first = correlation[..., a, b], y[..., a]
-    return share, first, (y[..., b] - share * first) / np.sqrt(1 - share * share)
+    second = y[..., b]
+    second -= share * first
+    second /= np.sqrt(1 - share * share)
+    return share, first, second
 
 
-def _best(z: Matrix, d: Matrix, floor: Vector, each: Indices) -> tuple[Indices, Vector]:
+def _best(z: Matrix, d: Matrix, least: Vector, each: Indices) -> tuple[Indices, Vector]:
     """In each row who comes in, and twice the gain: none for who depends on members, where z is nothing as well."""
-    np.maximum(d, floor, out=d)
+    np.maximum(d, least, out=d)
     gain = z * z
     gain /= d
     j = gain.argmax(axis=1)

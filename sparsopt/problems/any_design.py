@@ -124,6 +124,12 @@ class Design:
         """A'WA, (p, p) float64."""
         raise NotImplementedError
 
+    def normal(self, target: Array) -> tuple[Array, Array]:
+        """(A'WA, A'W target), (p, p) and (p,) float64: the normal equations of all columns, where those are few."""
+        columns, everyone = self.columns(), np.arange(self.p)
+        slots = columns.slots(everyone)
+        return columns.gram(slots), columns.tdot(slots, self.weight * target)
+
     def outer(self) -> Array:
         """W^1/2 A A' W^1/2, (n, n) float64."""
         raise NotImplementedError

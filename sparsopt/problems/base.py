@@ -46,8 +46,11 @@ class Problem:
     _memo: Any = None
 
     def __init__(self, p: int, dtype: Any = np.float64) -> None:
-        torch_name = str(dtype).removeprefix("torch.")
-        self.layout, self.dtype = Layout.single(p), np.dtype(dtype if torch_name == str(dtype) else torch_name)
+        self.layout = Layout.single(p)
+        try:
+            self.dtype = np.dtype(dtype)
+        except TypeError:
+            self.dtype = np.dtype(str(dtype).removeprefix("torch."))
 
     @property
     def p(self) -> int:

@@ -16,6 +16,7 @@ from sparsopt.state import Array, Mask
 
 __all__ = ["Factor", "lapack"]
 
+TINY = float(np.finfo(float).tiny)
 DEPENDENT = 1e-12  # a pivot below this share of its diagonal entry is numerically dependent on those before it
 
 
@@ -89,7 +90,9 @@ def _extend(L: Array, G: Array) -> tuple[Array, bool]:
 
 def _independent(L: Array, G: Array) -> bool:
     """Whether every pivot is more than what rounding leaves behind, which earlier small pivots amplify."""
-    share = np.diagonal(L) ** 2 / np.maximum(np.diagonal(G), np.finfo(float).tiny)
+    share = L.diagonal() ** 2 / np.maximum(G.diagonal(), TINY)
+    if float(share.min(initial=1.0)) ** 2 > DEPENDENT:
+        return True
     before = np.minimum.accumulate(np.concatenate([[1.0], share[:-1]]))
     return bool(np.all(share * before > DEPENDENT))
 

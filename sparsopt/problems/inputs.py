@@ -8,6 +8,7 @@ sparsopt.errors.InvalidInput: ridge = -1.0 is negative; give a number >= 0
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -184,7 +185,12 @@ def _check_entries(values: Any, name: str) -> None:
 
 
 def _largest(stored: Array) -> float:
-    return math.sqrt(float(np.finfo(stored.dtype).max)) * 1e-4
+    return _root(stored.dtype)
+
+
+@functools.cache
+def _root(dtype: Any) -> float:
+    return math.sqrt(float(np.finfo(dtype).max)) * 1e-4
 
 
 def _surely_fine(stored: Array) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -33,6 +34,7 @@ from sparsopt.state import Array, Layout, Mask
 __all__ = ["LeastSquares"]
 
 REFINEMENTS = 3
+CACHED = 1 << 20  # bytes of X over which a pass costs next to nothing
 
 
 class Memory:
@@ -54,6 +56,20 @@ class Memory:
         return x, step.value
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some of the columns of a run, as one matrix."""
+
+    columns: Any
+    slots: Array
+
+    def dot(self, w: Array) -> Array:
+        return self.columns.dot(self.slots, w)
+
+    def tdot(self, r: Array) -> Array:
+        return self.columns.tdot(self.slots, r)
+
+
 class LeastSquares(Problem):
     """f(w) = min_b sum_i s_i (y_i - x_i'w - b)^2 / (2 sum_i s_i) + ridge/2 |w|^2; b = 0 unless intercept.
 
@@ -71,14 +87,15 @@ class LeastSquares(Problem):
     unknown_scale = 1  # outputs of one variance that is not known: likelihoods are profiled over it
 
     def __init__(self, X: Any, y: Any, ridge: float = 0.0, intercept: bool = False, sample_weight: Any = None) -> None:
-        equal = sample_weight is None and not intercept
-        X = check_matrix(X, entries=not equal)
+        plain = sample_weight is None and not intercept
+        later = plain and isinstance(X, np.ndarray) and X.nbytes > CACHED
+        X = check_matrix(X, entries=not later)
         n, p = X.shape
         super().__init__(p, X.dtype)
         y = check_vector(y, n)
         self.ridge = check_ridge(ridge)
         self.design = design(X, check_weights(sample_weight, n), bool(intercept))
-        if equal:
+        if later:
             with np.errstate(all="ignore"):
                 check_moments(X, self.design.second)
         self.centre = float((self.design.shares * y).sum()) if intercept else 0.0
@@ -118,8 +135,14 @@ class LeastSquares(Problem):
     def hessian_block(self, indices: Array) -> Array:
         """The Hessian on these coordinates, (k, k) float64: costs only their columns."""
         H = self._gram(indices)
-        H[np.diag_indices_from(H)] += self.ridge
+        H.flat[:: indices.size + 1] += self.ridge
         return H
+
+    def expansion(self) -> tuple[Array, Array, float]:
+        """(H, c, f(0)) with f(x) = x'Hx/2 - c'x + f(0), all (p, p) of H: where columns are few."""
+        (H, c), weighted = self.design.normal(self.target), self.design.weight * self.target
+        H.flat[:: self.p + 1] += self.ridge
+        return H, c, float(weighted @ self.target) / 2
 
     def _gram(self, indices: Array) -> Array:
         """Inner products of these columns; a run computes each once."""
@@ -238,8 +261,9 @@ class LeastSquares(Problem):
 
     def minimise_on(self, support: Mask, x: Array | None = None) -> tuple[Array, float]:
         """The minimiser among vectors supported there, (p,), and its value. A direct solve: x is not needed."""
-        memo = self.memory() if self._memo is None else self._memo
-        support = check_support(support, self.p)
+        support, memo = check_support(support, self.p), self._memo
+        if memo is None:
+            return self._once(np.flatnonzero(support))
         step = memo.foresight.next(support)
         if step is not None:
             return memo.taken(step)
@@ -249,7 +273,11 @@ class LeastSquares(Problem):
             found[support] = known[0]
             return found, known[1]
         order = memo.factor.arrange(support)
-        weights = self._primal(memo, order) if order.size <= self.design.n else self._dual(order)
+        if order.size <= self.design.n:
+            part = Part(memo.columns, memo.columns.slots(order))
+            weights = self._primal(part, memo.columns.gram(part.slots), memo.factor, order)
+        else:
+            weights = self._dual(order)
         found[order] = weights
         r = memo.residual.put(found, self.target - self._product(memo, order, found[order]))
         value = self.value_from(found, r)
@@ -261,17 +289,41 @@ class LeastSquares(Problem):
             return self.design.part(order, weights)
         return memo.columns.dot(memo.columns.slots(order), weights)
 
-    def _primal(self, memo: Memory, order: Array) -> Array:
-        """Normal equations on at most n columns, refined until the corrections are down to rounding."""
-        slots, share = memo.columns.slots(order), self.design.weight
-        G = memo.columns.gram(slots)
-        G[np.diag_indices_from(G)] += self.ridge
-        if not memo.factor.update(order, G):
+    def _once(self, order: Array) -> tuple[Array, float]:
+        """The same, remembering nothing."""
+        found = np.zeros(self.p, self.dtype)
+        if order.size > self.design.n:
+            found[order] = self._dual(order)
+            r = self.target - self.design.part(order, found[order])
+        else:
+            A = self.design.block(order)
+            found[order] = self._primal(A, A.cross(A, self.design.shares), Factor(), order)
+            r = self.target - A.dot(found[order])
+        return found, self.value_from(found, r)
+
+    def refined(self, order: Array, weights: Array, inverse: Array) -> tuple[Array, float] | None:
+        """The minimiser on `order` and its value, from one that rounding has touched and the inverse of H there.
+
+        One step of iterative refinement; None where that is not enough.
+        """
+        A, found = self.design.block(order), np.zeros(self.p, self.dtype)
+        r = self.target - A.dot(weights)
+        correction = inverse @ (A.tdot(self.design.weight * r) - self.ridge * weights)
+        found[order] = weights + correction
+        if not _small(correction, weights):
+            return None
+        return found, self.value_from(found, self.target - A.dot(found[order]))
+
+    def _primal(self, A: Any, G: Array, factor: Factor, order: Array) -> Array:
+        """Normal equations on at most n columns A, refined until the corrections are down to rounding. G: A'WA."""
+        share = self.design.weight
+        G.flat[:: order.size + 1] += self.ridge
+        if not factor.update(order, G):
             return self.design.restricted(order).least_norm(self.target, self.ridge)
-        weights = memo.factor.apply(memo.columns.tdot(slots, share * self.target))
+        weights = factor.apply(A.tdot(share * self.target))
         for _ in range(REFINEMENTS):
-            r = self.target - memo.columns.dot(slots, weights)
-            correction = memo.factor.apply(memo.columns.tdot(slots, share * r) - self.ridge * weights)
+            r = self.target - A.dot(weights)
+            correction = factor.apply(A.tdot(share * r) - self.ridge * weights)
             weights = weights + correction
             if _small(correction, weights):
                 return weights

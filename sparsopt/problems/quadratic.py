@@ -80,6 +80,10 @@ class Quadratic(Problem):
         """H v."""
         return self._times(v)
 
+    def expansion(self) -> tuple[Array, Array, float]:
+        """(H, c, f(0))."""
+        return self.H, self.c, self.constant
+
     def hessian_columns(self, indices: Array) -> Array:
         """H[:, indices], (p, k)."""
         return self.H[:, indices]
