@@ -292,6 +292,7 @@ def test_t11_ratio_by_hand() -> None:
     """Two columns with correlation 1/2, equal targets: each alone gains 9/8, both 3/2, so gamma = 3/2."""
     f, theorem = Quadratic(np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([1.5, 1.5])), NAMES["T11"]
     verdict = theorem.promise(observe(f, theorem.method(1)), [np.ones(2)])  # type: ignore[attr-defined]
+    assert verdict is not None
     assert verdict.promised == pytest.approx(-1.5 + 1.5 * math.exp(-1.5 / 2)) and "gamma = 1.5" in verdict.note
 
 
@@ -472,9 +473,9 @@ def kinds() -> dict[str, Any]:
         "logistic": Logistic(X, labels, 0.01),
         "outputs": sparsopt.MultiOutput(X, np.column_stack([y, X[:, 0]]), 0.01),
         "classes": sparsopt.Softmax(X, np.digitize(y, np.quantile(y, [0.3, 0.7])), 0.01),
-        "groups": sparsopt.grouped(squares, np.repeat(np.arange(10), 3)),
+        "groups": sparsopt.grouped(squares, [i // 3 for i in range(30)]),
         "always": sparsopt.preselected(squares, [4]),
-        "per group": sparsopt.per_group(squares, np.repeat(np.arange(10), 3), 1),
+        "per group": sparsopt.per_group(squares, [i // 3 for i in range(30)], 1),
         "poisson": sparsopt.Poisson(X, rng.poisson(np.exp(np.clip(eta / 3, -2, 2))) + 0.0, 0.01),
         "huber": sparsopt.Huber(X, y, ridge=0.01),
         "box": sparsopt.constrained(squares, 0.0),

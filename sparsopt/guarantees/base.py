@@ -1,17 +1,12 @@
-"""What all theorems share: verdicts, the constants of a problem, variations of a method, observed runs.
+"""What all theorems share: verdicts, and runs that are observed.
 
->>> from sparsopt.problems import Quadratic
->>> problem = Quadratic(np.diag([1.0, 2.0, 4.0]), np.ones(3))
->>> constants = Constants(problem, Setting())
->>> constants.smoothness(1), round(constants.strong_convexity(np.array([False, True, True])), 9)
-(4.0, 2.0)
+>>> Verdict("T", "a <= b", "", Proof.DERIVED, promised=2.0, achieved=1.0).holds
+True
 """
 
 from __future__ import annotations
 
 import enum
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,20 +14,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsopt import support as sp
-from sparsopt.fits import Exact
-from sparsopt.method import Method, Phase, Stage, run
-from sparsopt.method.adaptation import Root
-from sparsopt.moves import Gradient, Score
+from sparsopt.guarantees.constants import Constants, roots
+from sparsopt.guarantees.variations import Given, Protected, Setting, Weak, rule
+from sparsopt.method import Method, run
 from sparsopt.result import Result
-from sparsopt.state import Array, Mask, State
-from sparsopt.support import Elements, Groups, Structure
+from sparsopt.state import Array, State
 
 __all__ = [
     "Constants",
     "Given",
     "Observed",
     "Proof",
+    "Protected",
     "Setting",
     "Theorem",
     "Verdict",
@@ -43,8 +36,6 @@ __all__ = [
 ]
 
 ROUNDING = 1e-9  # of the numbers that a promise is made of
-MOST_PAIRS = 100  # groups up to this number are looked at in pairs
-MOST_BLOCK = 1000  # coordinates up to which the eigenvalues of a block are computed
 
 
 class Proof(enum.Enum):
@@ -91,164 +82,6 @@ class Verdict:
     def violated(self) -> bool:
         """Whether this is a defect: a theorem that is only recalled cannot be violated."""
         return not self.holds and self.proof is not Proof.RECALLED
-
-
-# ---- variations ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Weak:
-    """A score known up to a factor: |g_j| u_j with u_j in [tau, 1], so the largest is at least tau max |g|."""
-
-    tau: float
-    seed: int = 0
-    by: Score = Gradient()
-    autonomous = False  # other factors in another round
-
-    def __call__(self, f: Any, state: State) -> Array:
-        u = np.random.default_rng([self.seed, *state.key]).uniform(self.tau, 1.0, f.layout.n)
-        return self.by(f, state) * u
-
-
-@dataclass(frozen=True)
-class Protected:
-    """A score that is infinite on some coordinates: they are never the worst."""
-
-    members: tuple[int, ...]
-    by: Score
-
-    def __call__(self, f: Any, state: State) -> Array:
-        score = np.array(self.by(f, state), dtype=float)
-        score[list(self.members)] = np.inf
-        return score
-
-
-@dataclass(frozen=True)
-class Given:
-    """A move to one fixed support."""
-
-    members: tuple[int, ...]
-
-    def __call__(self, f: Any, state: State) -> Mask:
-        return np.isin(np.arange(f.layout.n), self.members)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a theorem is stated for: coordinates or groups, a preselected set, an exact or a weak oracle.
-
-    labels: a group number a coordinate (None: each is its own). preselected: coordinates that are in from the start
-    and stay. tau: the chosen |g_j| is at least tau max |g|.
-    """
-
-    labels: tuple[int, ...] | None = None
-    preselected: tuple[int, ...] = ()
-    tau: float = 1.0
-    seed: int = 0
-
-    @property
-    def structure(self) -> Structure:
-        return Elements() if self.labels is None else Groups(self.labels)
-
-    @property
-    def into(self) -> Score:
-        """|g_j|, exactly or nearly. A group's norm is then known up to the same factor."""
-        return Gradient() if self.tau == 1.0 else Weak(self.tau, self.seed)
-
-    def group_of(self, p: int) -> Array:
-        return np.arange(p) if self.labels is None else np.asarray(self.labels)
-
-    def units(self, support: Mask) -> int:
-        """Coordinates, or groups, with a member in the support."""
-        return len(np.unique(self.group_of(len(support))[support]))
-
-    def norms(self, v: Array) -> Array:
-        """|v_G| for each group."""
-        return sp.group_norms(v, self.group_of(len(v)))
-
-    def start(self) -> tuple[Stage, ...]:
-        """The stage that puts the preselected coordinates in and fits them; none without any."""
-        return () if not self.preselected else (Stage((Phase(Given(self.preselected), Exact()),)),)
-
-
-class Constants:
-    """Smoothness and strong convexity of f on the sets that a theorem talks about.
-
-    For quadratics and least squares they are eigenvalues of blocks of the Hessian; otherwise what
-    `problem.smoothness(r)` and `problem.strong_convexity(r)` promise for all supports of r coordinates: sound, and
-    larger and smaller. root: (p,) f is looked at as a function of u_j = x_j root_j; with the roots of the curvatures
-    (`unit_curvature`) that is where rules by gain and removal are rules by gradient and magnitude.
-    """
-
-    def __init__(self, problem: Any, setting: Setting, root: Array | None = None) -> None:
-        self.problem, self.setting = problem, setting
-        self.root = np.ones(problem.layout.n) if root is None else root
-        labels = setting.group_of(problem.layout.n)
-        self.groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        self.quadratic = hasattr(problem, "hessian_block")
-
-    @classmethod
-    def unit_curvature(cls, problem: Any, setting: Setting) -> Constants:
-        """Those of f in units in which every curvature is 1."""
-        return cls(problem, setting, roots(problem))
-
-    def smoothness(self, units: int) -> float:
-        """beta: f is that smooth along every union of `units` (1 or 2) groups."""
-        units = min(units, len(self.groups))
-        size = sum(sorted((len(group) for group in self.groups), reverse=True)[:units])
-        most = float(np.max(self.problem.curvature() / self.root**2))
-        if size == 1:
-            return most
-        if self.quadratic and size == 2 == units and len(self.groups) <= 2 * MOST_BLOCK:
-            return self._of_pairs()
-        if not self.quadratic or math.comb(len(self.groups), units) > MOST_PAIRS * MOST_PAIRS / 2:
-            return min(float(self.problem.smoothness(size)) / float(np.min(self.root)) ** 2, size * most)
-        unions = itertools.combinations(self.groups, units)
-        return max(self._of_block(np.concatenate(union))[1] for union in unions)
-
-    def strong_convexity(self, support: Mask) -> float:
-        """lambda of f restricted to this support, not below 0."""
-        size = int(np.count_nonzero(support))
-        if not size:
-            return math.inf
-        if not self.quadratic or size > MOST_BLOCK:
-            return max(float(self.problem.strong_convexity(size)), 0.0) / float(np.max(self.root)) ** 2
-        return max(self.spectrum(support)[0], 0.0)
-
-    def isometry(self, support: Mask) -> tuple[float, float]:
-        """(delta, c): all eigenvalues on this support are between (1 - delta) c and (1 + delta) c. Quadratics only."""
-        low, high = self.spectrum(support)
-        return (high - low) / (high + low), (high + low) / 2
-
-    def spectrum(self, support: Mask) -> tuple[float, float]:
-        """The smallest and the largest eigenvalue of the Hessian on this support. Quadratics only."""
-        return self._of_block(np.flatnonzero(support))
-
-    def _of_pairs(self) -> float:
-        """The largest eigenvalue on any two coordinates, (a + b)/2 + sqrt((a - b)^2/4 + c^2)."""
-        p = self.problem.layout.n
-        H = self.problem.hessian_block(np.arange(p)) / np.outer(self.root, self.root)
-        h = np.diagonal(H)
-        largest = (h[:, None] + h) / 2 + np.hypot((h[:, None] - h) / 2, np.where(np.eye(p, dtype=bool), 0.0, H))
-        return float(largest.max()) * (1 + 50 * float(np.finfo(self.problem.dtype).eps))
-
-    def _of_block(self, indices: Array) -> tuple[float, float]:
-        """Extreme eigenvalues of the block, moved outwards by their rounding."""
-        block = self.problem.hessian_block(indices) / np.outer(self.root[indices], self.root[indices])
-        values = np.linalg.eigvalsh((block + block.T) / 2)
-        slack = 50 * float(np.finfo(self.problem.dtype).eps) * len(values) * abs(values[-1])
-        return float(values[0] - slack), float(values[-1] + slack)
-
-
-def rule(score: Any) -> Any:
-    """What a move ranks by: groups by the root of a sum of gains, which is a norm in units of curvature 1."""
-    return score.by if isinstance(score, Root) else score
-
-
-def roots(problem: Any) -> Array:
-    """sqrt(h_j), (p,); 1 where f does not depend on a coordinate."""
-    h = np.asarray(problem.curvature(), dtype=float)
-    return np.sqrt(np.where(h > 0, h, 1.0))
 
 
 # ---- runs ----------------------------------------------------------------------------------------------------------

@@ -278,7 +278,10 @@ class ThresholdingRate(_Iterated):
 
     def _rate(self, observed: Observed, target: Array) -> float | None:
         """kappa / (3 kappa + 1)^2 in the units of the method; None where k or the step is another."""
-        (f, root), k, s, p = self.units(observed), self.size(observed), int(np.count_nonzero(target)), len(target)
+        k, s, p = self.size(observed), int(np.count_nonzero(target)), len(target)
+        if k < 48 * s * (1 - 1e-9):  # kappa = 1
+            return None
+        f, root = self.units(observed)
         bend = 2 / 3 / self.step(observed)  # l, or more
         lam = float(observed.problem.strong_convexity(min(k + s, p))) / float(np.max(root)) ** 2
         if (
