@@ -114,9 +114,7 @@ def test_gains_of_a_group_are_added(method):
 
 def test_sizes_and_units():
     assert Groups(LABELS).most(1) == 2 and Groups((0, 1, 1, 1)).most(1) == 3 and Groups((0, 1, 1, 1)).most(9) == 4
-    assert (
-        Always((1, 2)).least == 2 and Always((2, 3), Groups(LABELS)).least == 1 and Always((2,), Rows(2)).least == 1
-    )
+    assert Always((1, 2)).least == 2 and Always((2, 3), Groups(LABELS)).least == 1 and Always((2,), Rows(2)).least == 1
     f = losses(0)["least squares"]
     assert (units(f), units(grouped(f, LABELS)), units(per_group(f, LABELS, 1))) == (7, 4, 7)
     assert units(losses(0)["softmax"]) == 7
