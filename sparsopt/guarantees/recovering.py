@@ -56,7 +56,7 @@ class ExactRecovery(FullyCorrective):
     statement: ClassVar[str] = (
         "recovery, g(w) = 0: |g_j| <= tau max_A |g| - tau (1 - sqrt(m/tau^2 + 1) delta) c |w_A|/sqrt(m) off the target"
     )
-    source: ClassVar[str] = "Mo (2015); Wen, Zhou, Wang, Tang, Mo (2017), delta < 1/sqrt(s + 1); derived here"
+    source: ClassVar[str] = "Wen, Zhou, Wang, Tang, Mo (2017), delta < 1/sqrt(s + 1); derived here"
 
     def instance(self, seed: int, setting: Setting | None = None) -> Verdict | None:
         random = np.random.default_rng([8, seed])

@@ -34,7 +34,7 @@ class RandomisedIdentity(Theorem):
 
     name: ClassVar[str] = "T1"
     statement: ClassVar[str] = "randomised sparsification: E f(x) - f(w) = (|w|_1 sum |w_j| H_jj - w'Hw)/(2k)"
-    source: ClassVar[str] = "Shalev-Shwartz, Srebro, Zhang (2010), section 2.1; identity derived here"
+    source: ClassVar[str] = "Shalev-Shwartz, Srebro, Zhang (2010); identity derived here"
 
     def instance(self, seed: int, setting: Setting | None = None) -> Verdict | None:
         random = np.random.default_rng([1, seed])

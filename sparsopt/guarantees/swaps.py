@@ -210,7 +210,7 @@ class ReplacementRecovery(_Replacement):
 
     name: ClassVar[str] = "T5b"
     statement: ClassVar[str] = "replacement stuck above f(w), g(w) = 0: 4 (k - s + m)/m <= kappa^2/tau^2"
-    source: ClassVar[str] = "derived here; k > s kappa^2/4 as in Axiotis, Sviridenko (2020) for exhaustive local search"
+    source: ClassVar[str] = "derived here; k > s kappa^2/4 as in Axiotis, Sviridenko (2020), abstract"
 
     def instance(self, seed: int, setting: Setting | None = None) -> Verdict | None:
         random = np.random.default_rng([37, seed])

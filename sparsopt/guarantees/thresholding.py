@@ -228,7 +228,7 @@ class ThresholdingRate(_Iterated):
     """k >= 3 (3 kappa + 1)^2 s and step 2/(3l): D+ <= (1 - kappa / (3 kappa + 1)^2) D in every round.
 
     l: smoothness along 2k coordinates; lambda: strong convexity along k + s; kappa = l / lambda; s: non-zeros of the
-    target w. (The source has 32 kappa^2 s and leaves the rate open.) Proof. L = 3l/2, G = g/L, z = x - G, T the
+    target w. Proof. L = 3l/2, G = g/L, z = x - G, T the
     target's support, S+ the new one, J = S+ + T, I = J + S, r = s/k, a = |G_I|, u = |w - x|, d = x+ - x.
 
     Smoothness: f+ <= f + (L/2) (|x+ - z|_I^2 - |G_I|^2) - (l/4) |d|^2. Off J only S has entries of I; they are at most
@@ -249,7 +249,7 @@ class ThresholdingRate(_Iterated):
     statement: ClassVar[str] = (
         "iterative hard thresholding, k >= 3 (3 kappa + 1)^2 s, step 2/(3l): 1 - kappa/(3 kappa + 1)^2 a round"
     )
-    source: ClassVar[str] = "Jain, Tewari, Kar (2014), Theorem 1; constants derived here"
+    source: ClassVar[str] = "order as Jain, Tewari, Kar (2014); constants derived here"
 
     def instance(self, seed: int, setting: Setting | None = None) -> Verdict | None:
         random = np.random.default_rng([12, seed])
