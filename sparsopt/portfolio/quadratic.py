@@ -54,7 +54,8 @@ class Search:
         self.problem, self.k, self.seed, self.effort, self.watch = problem, k, seed, effort, watch
         self.p: int = problem.layout.n
         self.samples = float(getattr(problem, "samples", math.inf))
-        self.explained, self.own = False, None
+        self.explained = False
+        self.own: Any = None  # the tableau of everything, where coordinates are few
         self.h: Vector
         self.c: Vector  # f = x'Hx/2 - c'x + f(0)
         self.rows: Any  # of H
