@@ -172,3 +172,7 @@ def test_bad_input_is_named():
         Cox(X, [1, 2, 3], [0, 2, 1])
     with pytest.raises(InvalidInput, match="time has 2 entries for 3 rows"):
         Cox(X, [1, 2], [0, 1, 1])
+
+
+def test_it_does_not_claim_an_intercept():
+    assert repr(Cox(np.eye(3), [1, 2, 3], [0, 1, 1], 0.5)) == "Cox(n=3, p=3, ridge=0.5)"

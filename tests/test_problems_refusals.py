@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 
 from sparsopt.errors import InvalidInput
-from sparsopt.problems import LeastSquares, Logistic, Quadratic
+from sparsopt.problems import Huber, LeastSquares, Logistic, MultiOutput, Poisson, Quadratic, Softmax, SquaredHinge
 from tests.problems import everything
 
 X3 = np.arange(6.0).reshape(3, 2)
@@ -55,6 +55,8 @@ BAD = [
     (lambda: Logistic(X3, [0, 1, 0], sample_weight=[1, 0, 1]), r"y has 1 distinct value \(-1\)"),
     (lambda: Quadratic(X3, [1, 2, 3]), r"H has shape \(3, 2\); a square matrix is needed"),
     (lambda: Quadratic([[1, 2], [3, 4]], [1, 2]), r"H is not symmetric: \|H - H'\| is up to 1; \(H \+ H.T\) / 2 gives"),
+    (lambda: Quadratic([[1, np.nan], [np.nan, 4]], [1, 2]), "H has 2 entries NaN or infinite, the first at row 0"),
+    (lambda: Quadratic([1, 2], [1, 2]), r"H has shape \(2,\); a matrix"),
     (lambda: Quadratic(np.eye(2), [1]), "c has 1 entries for 2 rows"),
     (lambda: Quadratic(np.eye(2), [1, 2], math.inf), "constant = inf is not finite"),
     (lambda: Quadratic(scipy.sparse.eye(2), [1, 2]), r"H is a sparse matrix; give a NumPy array \(H.toarray\(\)\)"),
@@ -67,6 +69,27 @@ BAD = [
         r"support is bool of shape \(3,\); a boolean mask of shape",
     ),
 ]
+
+
+MAKERS = [
+    LeastSquares,
+    Logistic,
+    Huber,
+    SquaredHinge,
+    Poisson,
+    Softmax,
+    lambda X, y, **o: MultiOutput(X, y[:, None], **o),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_an_intercept_is_there_or_not(make):
+    y = np.array([0.0, 1.0, 1.0])
+    for word in ("no", "False", 0, None, np.ones(2)):
+        for weight in (None, [1, 2, 1]):
+            with pytest.raises(InvalidInput, match=r"intercept = .* is neither True nor False"):
+                make(X3, y, intercept=word, sample_weight=weight)
+    assert make(X3, y, intercept=np.False_).design.centred is False
 
 
 @pytest.mark.parametrize(("act", "sentence"), BAD)

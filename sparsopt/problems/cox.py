@@ -111,6 +111,10 @@ class Cox(LinearModel):
         later[self.last] = self.weight
         self.exposure = _back(np.cumsum(later[::-1])[::-1], self.order)  # the weight of events that see a row at risk
 
+    def __repr__(self) -> str:
+        n, p = self.design.X.shape
+        return f"Cox(n={n}, p={p}, ridge={self.ridge:g})"
+
     def intercept(self, x: Array) -> float:
         """0: it cancels."""
         return 0.0

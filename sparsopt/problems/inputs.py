@@ -19,6 +19,7 @@ from sparsopt.state import Array, Mask
 from sparsopt.support import is_tensor, to_numpy
 
 __all__ = [
+    "check_intercept",
     "check_labels",
     "check_matrix",
     "check_moments",
@@ -30,14 +31,14 @@ __all__ = [
 ]
 
 
-def check_matrix(X: Any, entries: bool = True) -> Any:
+def check_matrix(X: Any, entries: bool = True, name: str = "X") -> Any:
     """X as a float matrix: a NumPy array or Torch tensor (not copied if of float64 or float32), or a scipy CSC matrix.
 
     Other numbers become float64. Raises `InvalidInput` for anything that is not a finite, non-empty, numeric matrix,
     and for entries so large that their squares overflow. entries: whether those of an array are looked at, one by one.
     """
     if is_tensor(X):
-        return _tensor(X.detach())
+        return _tensor(X.detach(), name)
     if hasattr(X, "tocsc"):
         X = X.tocsc()
         X = X if X.dtype in (np.float64, np.float32) else X.astype(np.float64)
@@ -45,10 +46,10 @@ def check_matrix(X: Any, entries: bool = True) -> Any:
             X = X.copy()
             X.sum_duplicates()
     else:
-        X = _numeric(X, "X")
-    _check_shape(X)
+        X = _numeric(X, name)
+    _check_shape(X, name)
     if entries or not isinstance(X, np.ndarray):
-        _check_entries(X, "X")
+        _check_entries(X, name)
     return X
 
 
@@ -124,6 +125,13 @@ def check_ridge(ridge: Any) -> float:
     return number
 
 
+def check_intercept(intercept: Any) -> bool:
+    """Whether there is an intercept: "no" and None are more likely a slip than a truth value."""
+    if not isinstance(intercept, (bool, np.bool_)):
+        raise InvalidInput(f"intercept = {intercept!r} is neither True nor False")
+    return bool(intercept)
+
+
 def check_support(support: Mask, p: int) -> Mask:
     """A boolean mask with one entry a coordinate."""
     if getattr(support, "dtype", None) != np.bool_ or support.shape != (p,):
@@ -148,25 +156,25 @@ def _numeric(values: Any, name: str) -> Array:
     return array.astype(np.float64)
 
 
-def _tensor(X: Any) -> Any:
+def _tensor(X: Any, name: str) -> Any:
     """A checked Torch matrix, on the device where it is."""
     if X.is_complex() or X.layout is not type(X)().layout:
-        raise InvalidInput(f"X is a {X.layout} tensor of type {X.dtype}; a dense one of real numbers is needed")
+        raise InvalidInput(f"{name} is a {X.layout} tensor of type {X.dtype}; a dense one of real numbers is needed")
     X = X if X.is_floating_point() and X.dtype.itemsize >= 4 else X.double()
-    _check_shape(X)
+    _check_shape(X, name)
     low, high = (float(bound) for bound in X.aminmax())
     if not (math.isfinite(low) and math.isfinite(high)) or max(-low, high) > 1e15:
-        _check_entries(to_numpy(X), "X")  # which says what and where
+        _check_entries(to_numpy(X), name)  # which says what and where
     return X
 
 
-def _check_shape(X: Any) -> None:
+def _check_shape(X: Any, name: str) -> None:
     if X.ndim != 2:
-        hint = "; for a single column X.reshape(-1, 1) would do" if X.ndim == 1 else ""
-        raise InvalidInput(f"X has shape {tuple(X.shape)}; a matrix (rows, columns) is needed{hint}")
+        hint = f"; for a single column {name}.reshape(-1, 1) would do" if X.ndim == 1 else ""
+        raise InvalidInput(f"{name} has shape {tuple(X.shape)}; a matrix (rows, columns) is needed{hint}")
     for size, what in zip(X.shape, ("rows", "columns"), strict=True):
         if size == 0:
-            raise InvalidInput(f"X has shape {tuple(X.shape)}: it has no {what}; at least one is needed")
+            raise InvalidInput(f"{name} has shape {tuple(X.shape)}: it has no {what}; at least one is needed")
 
 
 def _check_entries(values: Any, name: str) -> None:

@@ -20,6 +20,7 @@ from sparsopt.problems.designs import design
 from sparsopt.problems.factor import Factor
 from sparsopt.problems.foresight import Foresight, Step
 from sparsopt.problems.inputs import (
+    check_intercept,
     check_matrix,
     check_moments,
     check_ridge,
@@ -87,6 +88,7 @@ class LeastSquares(Problem):
     unknown_scale = 1  # outputs of one variance that is not known: likelihoods are profiled over it
 
     def __init__(self, X: Any, y: Any, ridge: float = 0.0, intercept: bool = False, sample_weight: Any = None) -> None:
+        intercept = check_intercept(intercept)
         plain = sample_weight is None and not intercept
         later = plain and isinstance(X, np.ndarray) and X.nbytes > CACHED
         X = check_matrix(X, entries=not later)
@@ -94,7 +96,7 @@ class LeastSquares(Problem):
         super().__init__(p, X.dtype)
         y = check_vector(y, n)
         self.ridge = check_ridge(ridge)
-        self.design = design(X, check_weights(sample_weight, n), bool(intercept))
+        self.design = design(X, check_weights(sample_weight, n), intercept)
         if later:
             with np.errstate(all="ignore"):
                 check_moments(X, self.design.second)

@@ -23,7 +23,7 @@ from sparsopt.errors import NotFinite
 from sparsopt.problems.base import Last, Problem
 from sparsopt.problems.designs import design
 from sparsopt.problems.factor import Factor
-from sparsopt.problems.inputs import check_ridge, check_support, check_weights
+from sparsopt.problems.inputs import check_intercept, check_ridge, check_support, check_weights
 from sparsopt.state import Array, Layout, Mask
 
 __all__ = ["LinearModel", "Point"]
@@ -70,7 +70,7 @@ class LinearModel(Problem):
         n, p = X.shape
         super().__init__(p * outputs, X.dtype)
         self.outputs, self.ridge = outputs, check_ridge(ridge)
-        self.design = design(X, check_weights(sample_weight, n), bool(intercept))
+        self.design = design(X, check_weights(sample_weight, n), check_intercept(intercept))
 
     def __repr__(self) -> str:
         n, p = self.design.X.shape

@@ -44,7 +44,7 @@ class Quadratic(Problem):
     def __init__(self, H: Any, c: Any, constant: float = 0.0) -> None:
         if hasattr(H, "tocsc"):
             raise InvalidInput("H is a sparse matrix; give a NumPy array (H.toarray()), or LeastSquares with sparse X")
-        H = np.asarray(check_matrix(H), dtype=np.float64)
+        H = np.asarray(check_matrix(H, name="H"), dtype=np.float64)
         if H.shape[0] != H.shape[1]:
             raise InvalidInput(f"H has shape {H.shape}; a square matrix is needed")
         asymmetry = float(np.max(np.abs(H - H.T)))
