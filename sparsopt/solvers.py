@@ -62,7 +62,7 @@ def solve(problem: Any, k: int, method: str | Solver = "auto", seed: int = 0) ->
     The result's support has at most k coordinates, and x is zero off it: a method that breaks this raises
     `InvalidResult`. Value, lower bound and gap are recomputed from (problem, x, k), never taken from the method.
     Raises `InvalidInput` for a k, seed or method that make no sense, `MissingCapability` where problem and method do
-    not fit together.
+    not fit together, `NotFinite` where f has no minimum along a coordinate.
     """
     _check_problem(problem)
     if hasattr(problem, "working"):
@@ -71,6 +71,8 @@ def solve(problem: Any, k: int, method: str | Solver = "auto", seed: int = 0) ->
     solver = _solver(method)
     _check_structure(problem, k, solver)
     dense = _holds_all(problem, k)
+    if k > 0 and hasattr(problem, "check_bounded") and getattr(problem, "plain", True):
+        problem.check_bounded()
     if k == 0:
         solver = Method("zero", ())
     elif dense:

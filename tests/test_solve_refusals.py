@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sparsopt import catalogue
-from sparsopt.errors import InvalidInput, MissingCapability
-from sparsopt.problems import LeastSquares
+from sparsopt.errors import InvalidInput, MissingCapability, NotFinite
+from sparsopt.problems import LeastSquares, Quadratic, constrained
 from sparsopt.solvers import methods, solve
 from sparsopt.state import Layout, State
 from tests.regression import PROBLEM, X, Y
@@ -54,6 +54,22 @@ def test_seeds_and_problems_that_make_no_sense():
         solve(PROBLEM, 2, seed=0.5)  # type: ignore[arg-type]
     with pytest.raises(MissingCapability, match=r"ndarray has no layout, .*LeastSquares\(X, y\), Logistic"):
         solve(X, 2)
+
+
+@pytest.mark.parametrize("method", methods())
+def test_a_quadratic_that_falls_without_end_has_no_solution(method):
+    """Whatever the method would have looked at; the same coordinate does no harm at k = 0, or without its slope."""
+    H, c = np.diag([1.0, 2.0, 0.0, 3.0]), np.array([1.0, 1.0, 0.5, 1.0])
+    for k in (1, 2, 4):
+        with pytest.raises(NotFinite, match=r"coordinate 2: H\[2, 2\] = 0 and c\[2\] = 0.5; leave that coordinate out"):
+            solve(Quadratic(H, c), k, method)
+    assert solve(Quadratic(H, c), 0, method).value == 0.0
+    assert not solve(Quadratic(H, np.array([1.0, 1.0, 0.0, 1.0])), 1, method).x[2]
+
+
+def test_bounds_end_a_fall():
+    f = constrained(Quadratic(np.diag([1.0, 0.0]), np.array([1.0, 2.0])), 0.0, 3.0)
+    assert solve(f, 1).value == pytest.approx(-6.0)
 
 
 def test_nan_is_refused_before_anything_runs():

@@ -104,6 +104,16 @@ class Quadratic(Problem):
         """The diagonal of H."""
         return np.diagonal(self.H)
 
+    def check_bounded(self) -> None:
+        """Raises `NotFinite` where f falls without end along a single coordinate: H_jj = 0 and c_j != 0."""
+        without = np.flatnonzero((np.diagonal(self.H) <= 0) & (self.c != 0))
+        if without.size:
+            j = without[0]
+            raise NotFinite(
+                f"f falls without end along coordinate {j}: H[{j}, {j}] = {self.H[j, j]:g} and c[{j}] = {self.c[j]:g}; "
+                "leave that coordinate out, or add a ridge to the diagonal of H"
+            )
+
     def _times(self, x: Array) -> Array:
         """H x, by the rows of H where x is not zero if those are few."""
         active = np.flatnonzero(x)
