@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsopt import solve
-from sparsopt.branch_and_bound import BranchAndBound, Proof, Relaxation, root_bound, solver
+from sparsopt.branch_and_bound import BranchAndBound, Proof, Relaxation, root_bound, sharp_bound, solver
 from sparsopt.branch_and_bound.incumbent import Incumbent
 from sparsopt.branch_and_bound.tree import best_first
-from sparsopt.errors import InvalidResult, MissingCapability
+from sparsopt.errors import InvalidInput, InvalidResult, MissingCapability
 from sparsopt.exact import enumerate_supports
 from sparsopt.machine import compiling
 from sparsopt.problems import LeastSquares, Logistic, Problem
@@ -177,6 +177,24 @@ def test_without_rounding_errors_there_is_no_bound():
         _ = Relaxation(Unrounded(X, y, ridge=0.1), 2).curvature
     everything = np.zeros(6, bool)
     assert Relaxation(RoundedAtZero(X, y, ridge=0.1), 2).bound(np.ones(6), everything, everything).value == -math.inf
+
+
+@pytest.mark.parametrize("seconds", [-1, -1e-9, math.nan, "1", None, True])
+def test_a_budget_is_a_number_from_zero_on(seconds):
+    problem = instance("plain", 0, 6)
+    with pytest.raises(InvalidInput, match=r"seconds = .*; give a number >= 0"):
+        BranchAndBound(seconds=seconds)
+    with pytest.raises(InvalidInput, match=r"seconds = .*; give a number >= 0"):
+        sharp_bound(problem, 2, seconds=seconds)
+    with pytest.raises(InvalidInput, match=r"seconds = .*; give a number >= 0"):
+        solve(problem, 2).certificates.sharpened(seconds)
+    assert BranchAndBound(math.inf, 0).nodes == 0
+
+
+@pytest.mark.parametrize("nodes", [-1, 1.5, math.nan, True, "10"])
+def test_nodes_are_counted(nodes):
+    with pytest.raises(InvalidInput, match=r"nodes = .*; give an integer >= 0"):
+        BranchAndBound(nodes=nodes)
 
 
 def test_by_name_and_at_the_ends():

@@ -9,11 +9,22 @@ from typing import Any
 import numpy as np
 
 from sparsopt.branch_and_bound.splitting import Flags
+from sparsopt.errors import InvalidInput
 from sparsopt.state import Array
 
-__all__ = ["Incumbent"]
+__all__ = ["Incumbent", "check_budget"]
 
 TOLERANCE = 0.5e-10  # what counts as equal, relative to the larger of |f(x)| and |f(0)|
+
+
+def check_budget(seconds: Any, nodes: Any = None) -> None:
+    """Raises `InvalidInput` for seconds that are no number >= 0 (infinity is one), nodes that are no integer >= 0."""
+    real = isinstance(seconds, (int, float, np.number)) and not isinstance(seconds, bool)
+    if not (real and seconds >= 0):
+        raise InvalidInput(f"seconds = {seconds!r}; give a number >= 0, or math.inf for as long as it takes")
+    whole = isinstance(nodes, (int, np.integer)) and not isinstance(nodes, bool)
+    if nodes is not None and not (whole and nodes >= 0):
+        raise InvalidInput(f"nodes = {nodes!r}; give an integer >= 0, or None for any number")
 
 
 class Incumbent:

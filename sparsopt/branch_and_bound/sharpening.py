@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.branch_and_bound.incumbent import Incumbent
+from sparsopt.branch_and_bound.incumbent import Incumbent, check_budget
 from sparsopt.branch_and_bound.relaxation import Bound, Relaxation, capable, root_bound
 from sparsopt.branch_and_bound.splitting import certain
 from sparsopt.state import Array
@@ -72,8 +72,10 @@ def sharp_bound(problem: Any, k: int, incumbent_value: float = math.inf, seconds
     """A lower bound on f over the vectors with at most k non-zeros: `root_bound` with the best diagonal found in time.
 
     A diagonal is sought for quadratics of up to 2000 coordinates; a step of the 30 costs two factorisations of H and a
-    relaxation. For other problems this is `root_bound`. incumbent_value: a value of f that is attained.
+    relaxation. For other problems this is `root_bound`. incumbent_value: a value of f that is attained. Raises
+    `InvalidInput` for seconds that are no number >= 0.
     """
+    check_budget(seconds)
     if not capable(problem) or k >= problem.layout.n:
         return root_bound(problem, k, incumbent_value)
     relaxation, none = Relaxation(problem, k), np.zeros(problem.layout.n, dtype=bool)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from sparsopt.branch_and_bound.compiled import compiled_leaps
-from sparsopt.branch_and_bound.incumbent import Incumbent
+from sparsopt.branch_and_bound.incumbent import Incumbent, check_budget
 from sparsopt.branch_and_bound.leaps import Leaps
 from sparsopt.branch_and_bound.model import Quadratic
 from sparsopt.branch_and_bound.relaxation import Relaxation, capable
@@ -63,7 +63,7 @@ class Proof:
 class BranchAndBound:
     """Exact search: the best support of size k with a proof, or the best found and a lower bound when time is up.
 
-    seconds: how long the tree may grow (the start comes on top). nodes: how many nodes it may have (None: any number).
+    seconds: how long the tree may grow, >= 0 (the start comes on top). nodes: how many it may have (None: any number).
     Least squares and quadratics need n > p or a ridge, other losses a ridge: without, the result is the start, its
     status says so, and `proof` is None. Up to 150 coordinates: leaps and bounds (Furnival and Wilson 1974), after a
     few splits with the perspective bound; else that bound at every node.
@@ -76,6 +76,9 @@ class BranchAndBound:
     nodes: int | None = None
     backend: str = "arrays"
     name: str = "branch-and-bound"
+
+    def __post_init__(self) -> None:
+        check_budget(self.seconds, self.nodes)
 
     @property
     def describes(self) -> type[BranchAndBound]:

@@ -100,8 +100,12 @@ class Certificates:
     def sharpened(self, seconds: float = 1.0) -> Certificates:
         """The same with a better lower bound where f is a quadratic: that of the relaxation with the best diagonal.
 
-        A quarter of the gap is gone after some ten times the price of `lower_bound`, sometimes all of it.
+        A quarter of the gap is gone after some ten times the price of `lower_bound`, sometimes all of it. Raises
+        `InvalidInput` for seconds that are no number >= 0.
         """
+        from sparsopt.branch_and_bound.incumbent import check_budget
+
+        check_budget(seconds)
         return replace(self, seconds=seconds)
 
     @cached_property
