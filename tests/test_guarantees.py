@@ -17,6 +17,7 @@ from scipy import sparse
 import sparsopt
 from sparsopt import __main__ as command
 from sparsopt import catalogue, guarantees, hard_instances
+from sparsopt.errors import InvalidInput
 from sparsopt.fits import InverseSmoothness
 from sparsopt.guarantees import (
     THEOREMS,
@@ -420,6 +421,17 @@ def test_reports(kind: str, method: str, k: int, names: str) -> None:
     assert f"f(x) = {result.value:.8g}" in text and str(result.certificates.standing) in text
     if not found.verdicts:
         assert "No theorem promises anything" in text
+
+
+def test_a_report_is_of_a_result_of_this_problem() -> None:
+    f, other = Quadratic(np.eye(3), np.ones(3)), Quadratic(np.eye(4), np.ones(4))
+    with pytest.raises(InvalidInput, match=r"the result has 4 coordinates, but Quadratic\(p=3\) has 3"):
+        report(f, sparsopt.solve(other, 1))
+    for nothing in (np.ones(3), None, "omp"):
+        with pytest.raises(
+            InvalidInput, match=r"is no Result; report\(problem, sparsopt.solve\(problem, k\)\) has one"
+        ):
+            report(f, nothing)  # type: ignore[arg-type]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 3))

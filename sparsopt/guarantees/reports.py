@@ -20,6 +20,7 @@ import numpy as np
 
 from sparsopt import support as sp
 from sparsopt.certificates import Certificates
+from sparsopt.errors import InvalidInput
 from sparsopt.guarantees.base import Observed, Setting, Theorem, Verdict, observe, roots
 from sparsopt.guarantees.verification import THEOREMS
 from sparsopt.method import Method
@@ -132,8 +133,10 @@ def report(problem: Any, result: Result, targets: Sequence[Array] = ()) -> Repor
     the s largest coordinates of the result and on the s that lower f most from 0, s = 1..|S|, and the minimiser on all
     coordinates (from 1,000 on, on 200 of them). Constants are eigenvalues of the blocks that occur, else sound bounds,
     which promise less; a promise no better than f where the method began is called vacuous. Groups are units, as in
-    `Setting`. What works in standardised units is reported in those.
+    `Setting`. What works in standardised units is reported in those. Raises `InvalidInput` for what is no result, or
+    one of a problem with another number of coordinates.
     """
+    _check_result(problem, result)
     if hasattr(problem, "working"):
         return report(problem.working, _raised(problem, result), [problem.scale * w for w in targets])
     point = Certificates(problem, result.x, result.support, sp.count(result.support))
@@ -151,6 +154,16 @@ def report(problem: Any, result: Result, targets: Sequence[Array] = ()) -> Repor
         tuple(silent),
         tuple(theorem.name for theorem in THEOREMS if theorem not in about and theorem.name not in ("T7", "C1")),
     )
+
+
+def _check_result(problem: Any, result: Any) -> None:
+    if not isinstance(result, Result):
+        raise InvalidInput(f"{type(result).__name__} is no Result; report(problem, sparsopt.solve(problem, k)) has one")
+    if result.x.shape != (problem.layout.n,):
+        raise InvalidInput(
+            f"the result has {result.x.size} coordinates, but {problem!r} has {problem.layout.n}: give the problem "
+            "that was solved"
+        )
 
 
 def _spoken(
