@@ -148,5 +148,6 @@ class Result:
             rows.append(("lower bound", self._bound_in_words()))
             if self.proof is None or not self.proof.complete:
                 rows.append(("shown", str(self.certificates.standing)))
-        rows.append(("phases", f"{len(self.trace)} in {self.seconds:.3g} s"))
+        taken = f"{self.seconds:.3g} s"
+        rows.append(("phases", f"{len(self.trace)} in {taken}") if len(self.trace) else ("time", taken))
         return "\n".join(f"{name:<12} {text}" for name, text in rows)

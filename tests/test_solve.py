@@ -79,6 +79,7 @@ def test_print_tells_what_happened():
     unbounded = Quadratic(np.diag([1.0, 1.0, 0.0]), [1.0, 2.0, 0.0])
     assert str(solve(unbounded, 1, method="omp")).splitlines()[4] == "lower bound  none known"
     assert "auto" in str(solve(PROBLEM, 3))
+    assert re.fullmatch(r"time +\S+ s", str(solve(PROBLEM, 3)).splitlines()[-1])  # phases were not counted
 
 
 def test_support_is_not_the_number_of_non_zeros():
