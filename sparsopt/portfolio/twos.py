@@ -70,7 +70,7 @@ def leaving(t: Tableau) -> Exchange:
     rows = t.T.take(S, axis=0)
     rows *= scale[:, None]
     y, (a, b) = t.z[S] * scale, pairs(S.size)
-    share, y1, y2 = _orthogonal(rows.take(S, axis=1) * -scale, y, a, b)
+    share, y1, y2 = _orthogonal((rows.take(S, axis=1) * -scale)[a, b], y, a, b)
     cost = y1 * y1
     cost += y2 * y2
     if cost.size > MOST:
@@ -113,41 +113,47 @@ def entering(t: Tableau) -> Exchange:
     first, second, gain = _best_pairs(t)
     if not gain.size:
         return NONE
-    P, x = _joined(t, S, first, second)
-    root = np.sqrt(P.diagonal(axis1=1, axis2=2))
+    cross, own, x = _joined(t, S, first, second)
+    root, (a, b) = np.sqrt(own, out=own), pairs(S.size + 2)
     x /= root
-    P /= root[:, :, None] * root[:, None, :]
-    a, b = pairs(S.size + 2)
-    _, y1, y2 = _orthogonal(P, x, a, b)
+    cross /= root.take(a, axis=0)
+    cross /= root.take(b, axis=0)
+    _, y1, y2 = _orthogonal(cross, x, a, b)
     y1 *= y1
-    y1 += y2 * y2
-    table = gain[:, None] - y1
+    y2 *= y2
+    y1 += y2
+    table = np.subtract(gain, y1, out=y1).T
     e, f = divmod(int(table.argmax()), a.size)
     C = (*S.tolist(), first.item(e), second.item(e))
     gone, come = {C[a[f]], C[b[f]]}, set(C[-2:])
     return Exchange(table.item(e, f) / 2, tuple(gone - come), tuple(come - gone))
 
 
-def _joined(t: Tableau, S: Indices, i: Indices, j: Indices) -> tuple[Matrix, Matrix]:
-    """(inverse of H, minimiser) on S and each pair: two rank-one terms more than on S.
+def _joined(t: Tableau, S: Indices, i: Indices, j: Indices) -> tuple[Matrix, Matrix, Matrix]:
+    """Of S and each pair (columns): the inverse of H between two, for one by itself, and the minimiser.
 
     With r_i = (T_Si, -1, 0), r_j = (T_Sj, 0, -1) and what of r_j is orthogonal to r_i, each over the root of its Schur
     complement, G^-1 + w w' and x - w y are the inverse and the minimiser once it has come in.
     """
-    k, T = S.size, t.T
-    P, W = np.zeros((k + 3, k + 3)), np.zeros((2, i.size, k + 3))
-    P[:k, :k], P[:k, k + 2] = -T[S[:, None], S], t.z[S]
+    k, rows = S.size, t.T.take(S, axis=0)
+    P, W = np.zeros((k + 3, k + 3)), np.zeros((2, k + 3, i.size))  # the last one stands for the minimiser
+    np.negative(rows.take(S, axis=1), out=P[:k, :k])
+    P[:k, -1] = rows[:, -1]
     first, second = W
-    first[:, :k], first[:, k], first[:, k + 2] = T[i[:, None], S], -1.0, -t.z[i]
-    second[:, :k], second[:, k + 1], second[:, k + 2] = T[j[:, None], S], -1.0, -t.z[j]
-    share, d = T[i, j] / t.d[i], t.d[i]
-    second -= share[:, None] * first
-    first /= np.sqrt(d)[:, None]
+    first[:k], first[k], first[-1] = rows.take(i, axis=1), -1.0, -t.z[i]
+    second[:k], second[k + 1], second[-1] = rows.take(j, axis=1), -1.0, -t.z[j]
+    d = t.d[i]
+    share = t.T[i, j] / d
+    second -= share * first
+    first /= np.sqrt(d)
     d *= share
     d *= share
-    second /= np.sqrt(t.d[j] - d)[:, None]
-    P = P + W.transpose(1, 2, 0) @ W.transpose(1, 0, 2)
-    return P[:, :-1, :-1], P[:, :-1, -1]
+    second /= np.sqrt(t.d[j] - d)
+    a, b = joins(k + 2)
+    W = W.take(a, axis=1) * W.take(b, axis=1)
+    V = P[a, b][:, None] + W[0]
+    V += W[1]
+    return V[: -2 * k - 4], V[-2 * k - 4 : -k - 2], V[-k - 2 :]
 
 
 def _best_pairs(t: Tableau) -> tuple[Indices, Indices, Vector]:
@@ -158,8 +164,8 @@ def _best_pairs(t: Tableau) -> tuple[Indices, Indices, Vector]:
     free = t.diagonal > t.least
     scale = free / np.sqrt(np.maximum(t.diagonal, t.least))  # nothing, of members and of what depends on them
     u = t.last * scale
-    r = np.multiply.outer(scale, scale)
-    r *= t.T
+    r = t.T * scale
+    r *= scale[:, None]
     gain = r * u[:, None]
     np.subtract(u, gain, out=gain)
     gain *= gain
@@ -177,12 +183,13 @@ def _best_pairs(t: Tableau) -> tuple[Indices, Indices, Vector]:
     return few, j[few], both[few]
 
 
-def _orthogonal(correlation: Matrix, y: Matrix, a: Indices, b: Indices) -> tuple[Matrix, Matrix, Matrix]:
-    """(correlation of a and b, y_a, what of y_b is orthogonal to it, scaled), along the last axis."""
-    share, first = correlation[..., a, b], y[..., a]
-    second = y[..., b]
+def _orthogonal(share: Matrix, y: Matrix, a: Indices, b: Indices) -> tuple[Matrix, Matrix, Matrix]:
+    """(share, y_a, what of y_b is orthogonal to it, scaled), of pairs a, b with these correlations."""
+    first, second = y.take(a, axis=0), y.take(b, axis=0)
     second -= share * first
-    second /= np.sqrt(1 - share * share)
+    rest = share * share
+    np.subtract(1.0, rest, out=rest)
+    second /= np.sqrt(rest, out=rest)
     return share, first, second
 
 
@@ -200,3 +207,10 @@ def pairs(size: int) -> tuple[Indices, Indices]:
     """The positions of all pairs."""
     a, b = np.triu_indices(size, 1)
     return a, b
+
+
+@lru_cache(maxsize=64)
+def joins(size: int) -> tuple[Indices, Indices]:
+    """The positions of all pairs, of each with itself, and of each with the last one of size + 1."""
+    (a, b), each = pairs(size), np.arange(size)
+    return np.concatenate([a, each, each]), np.concatenate([b, each, np.full(size, size)])
