@@ -42,11 +42,12 @@ class DenseBlock:
         return self.A.T @ r
 
     def cross(self, other: DenseBlock, weight: Array) -> Array:
-        """A' diag(weight) B, weight >= 0; at half the price where B is A."""
-        root, total = np.sqrt(weight)[:, None], np.zeros((self.A.shape[1], other.A.shape[1]))
+        """A' diag(weight) B, weight >= 0; at half the price where B is A, else without a weighted copy of A."""
+        total = np.zeros((self.A.shape[1], other.A.shape[1]))
+        weight = (np.sqrt(weight) if other is self else weight)[:, None]
         for rows in self._row_blocks():
-            left = self.A[rows] * root[rows]
-            total += left.T @ (left if other is self else other.A[rows] * root[rows])
+            right = other.A[rows] * weight[rows]
+            total += (right if other is self else self.A[rows]).T @ right
         return total
 
     def squares(self, weight: Array) -> Array:
