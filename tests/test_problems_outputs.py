@@ -140,6 +140,8 @@ def test_bad_input_is_named():
         Softmax(X, ["a", "a", "a"])
     with pytest.raises(InvalidInput, match="at least two, all of them, need it"):
         Softmax(X, ["a", "b", "c"], sample_weight=[1, 1, 0])
+    with pytest.raises(InvalidInput, match=r"y has labels such as 2.5: measurements have no classes; LeastSquares"):
+        Softmax(np.eye(3), [1.0, 2.5, 3.0])
     with pytest.raises(InvalidInput, match="labels NaN"):
         Softmax(X, [0.0, np.nan, 1.0])
     with pytest.raises(InvalidInput, match=r"Y has shape \(3,\); a matrix with 3 rows is needed"):

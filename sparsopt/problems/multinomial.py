@@ -75,9 +75,9 @@ class Chances:
 class Softmax(LinearModel):
     """f(W) = min_b -sum_i s_i log softmax(W'x_i + b)_{y_i} / sum_i s_i + ridge/2 |W|^2; b = 0 without an intercept.
 
-    Multinomial logistic regression, all classes alike. X as for `Logistic`; y: (n,) labels of any kind, at least two
-    distinct; `classes` (c,) are they, in order. x = W.ravel(), W (p, c); k counts features. intercept(x): (c,), sums
-    to 0. Without a ridge a row plus a constant is the same model: `minimise_on` returns rows of sum 0.
+    Multinomial logistic regression, all classes alike. X as for `Logistic`; y: (n,) labels, of any kind but fractions,
+    at least two distinct; `classes` (c,) are they, in order. x = W.ravel(), W (p, c); k counts features. intercept(x):
+    (c,), sums to 0. Without a ridge a row plus a constant is the same model: `minimise_on` returns rows of sum 0.
     """
 
     steepest = 0.5
@@ -88,6 +88,11 @@ class Softmax(LinearModel):
             raise InvalidInput(f"y has shape {labels.shape}; one label for each of {X.shape[0]} rows is needed")
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise InvalidInput("y has labels NaN or infinite; drop these rows first")
+        if labels.dtype.kind == "f" and (labels % 1).any():
+            raise InvalidInput(
+                f"y has labels such as {labels[labels % 1 != 0][0]:g}: measurements have no classes; LeastSquares "
+                "models them, and np.digitize(y, edges) makes classes of them"
+            )
         self.classes, found = np.unique(labels, return_inverse=True)
         super().__init__(X, ridge, intercept, sample_weight, outputs=self.classes.size)
         seen = np.bincount(found, self.design.shares, self.classes.size)
