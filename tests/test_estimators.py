@@ -184,6 +184,18 @@ def test_cross_validation_by_hand():
     np.testing.assert_allclose(model.coef_, SparseRegressor(model.k_).fit(X, y).coef_)
 
 
+def test_sizes_that_are_none_are_refused_and_those_above_p_are_p():
+    X, y, labels = data()
+    for ks in ([1.5], ["2"], [-1], [], 3):
+        with pytest.raises(InvalidInput, match=r"ks = .*; one or more sizes k >= 0 are needed"):
+            SparseRegressorCV(ks).fit(X, y)
+    with pytest.raises(InvalidInput, match=r"k = 1\.5 is no integer"):
+        SparseRegressor(1.5).fit(X, y)  # type: ignore[arg-type]
+    assert SparseRegressor(100).fit(X, y).k_ == SparseClassifier(np.int64(20)).fit(X, labels).k_ == 20
+    many = SparseRegressorCV([20, 30, 40], cv=2).fit(X, y)
+    assert (many.k_, many.ks_.tolist(), many.losses_.shape) == (20, [20], (2, 1))
+
+
 def test_cross_validated_classes():
     X, y = classes(1)
     model = SparseClassifierCV(range(1, 5), cv=3).fit(X, y)
@@ -247,6 +259,37 @@ def test_errors_say_what_would_work():
     for model in (SparseRegressor(), SparseClassifier()):
         with pytest.raises(NotFittedError):
             model.predict(X)
+
+
+def test_measurements_are_no_classes():
+    """A column of fractions is refused, numbers that could be labels get a warning that names the way out."""
+    X, y, _ = data(n=60)
+    with pytest.raises(ValueError, match="continuous"):
+        SparseClassifier(1).fit(X, y)
+    few = np.floor(np.arange(60) / 2)
+    with pytest.warns(UserWarning, match="30 distinct numbers in 60 rows.*SparseRegressor models numbers"):
+        SparseClassifier(1, method="omp", ridge=1.0).fit(X, few)
+    SparseClassifier(1, method="omp", ridge=1.0).fit(X, few // 3)  # six rows a class: nothing is said
+
+
+def test_certificates_of_a_model():
+    """They are those of `solve` on the data that were fitted, weights and all; other data are refused."""
+    X, y, labels = data()
+    weight = 1.0 + np.arange(150) % 3
+    model = SparseRegressor(3).fit(X, y, weight)
+    proof = model.certificates(X, y, weight)
+    truth = sparsopt.solve(LeastSquares(X, y, 0.0, True, weight), 3)
+    assert proof.value == pytest.approx(model.value_) and proof.optimal and proof.standing is not None
+    assert proof.lower_bound == pytest.approx(truth.lower_bound, rel=1e-9) and model.certificates(X, -y).gap > 1.0
+    with pytest.raises(InvalidInput, match=r"the model has 20 coefficients, .* has 19: give the data of fit"):
+        model.certificates(X[:, 1:], y)
+    pairs = SparseClassifierCV([2], cv=2).fit(X, labels)
+    assert pairs.certificates(X, labels).value == pytest.approx(pairs.value_)
+    X, y = classes()
+    shared = SparseClassifier(2).fit(X, y)
+    proof = shared.certificates(X, y)
+    assert proof.feasible and proof.k == 6 and proof.value == pytest.approx(shared.value_)
+    assert 0 < proof.lower_bound <= proof.value
 
 
 def test_fitted_models_are_light_and_travel():

@@ -12,10 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from sparsopt.certificates import Certificates
 from sparsopt.choosing import choose
+from sparsopt.errors import InvalidInput
 from sparsopt.solvers import solve
 from sparsopt.state import Array
 
@@ -57,8 +59,9 @@ class Linear(BaseEstimator):
         X, y = self._checked(X, y)
         weight = self._weight(X, y, sample_weight)
         problem = self._problem(X, y, weight)
-        self.k_ = self._size(problem, X, y, weight)
-        result = solve(problem, self.k_, self.method, self.seed)
+        k = self._size(problem, X, y, weight)
+        result = solve(problem, k, self.method, self.seed)
+        self.k_ = min(int(k), self.n_features_in_)
         self._keep(result.x, problem.intercept(result.x))
         self.status_, self.value_ = result.status, result.value
         return self
@@ -74,6 +77,23 @@ class Linear(BaseEstimator):
         """The selected features, a mask (p,)."""
         check_is_fitted(self)
         return np.any(np.atleast_2d(self.coef_) != 0, axis=0)
+
+    def certificates(self, X: Any, y: Any, sample_weight: Any = None) -> Certificates:
+        """What is shown about the coefficients on these data, those of `fit`, of which a model keeps no copy.
+
+        Among others lower_bound, gap, optimal and standing, each computed when asked for. Raises `InvalidInput` for
+        data with other features or classes.
+        """
+        check_is_fitted(self)
+        twin: Any = clone(self)
+        X, y = twin._checked(X, y)
+        problem, x = twin._problem(X, y, twin._weight(X, y, sample_weight)), self.coef_.T.ravel()
+        if x.size != problem.p:
+            raise InvalidInput(
+                f"the model has {x.size} coefficients, {problem!r} has {problem.p}: give the data of fit"
+            )
+        outputs = x.size // self.n_features_in_
+        return Certificates(problem, x, np.repeat(self.support_, outputs), self.k_ * outputs)
 
     def _scores(self, X: Any) -> Array:
         check_is_fitted(self)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from sparsopt.problems import Logistic, Softmax
 from sparsopt.state import Array
 
 __all__ = ["SparseClassifier"]
+
+FEW = 3  # rows a class: fewer on average, of floats, are more likely measurements
 
 
 class SparseClassifier(ClassifierMixin, Linear):
@@ -55,6 +58,12 @@ class SparseClassifier(ClassifierMixin, Linear):
         X, y = validate_data(self, X, y, accept_sparse=FORMATS, dtype=TYPES, ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
+        if y.dtype.kind == "f" and y.size < FEW * self.classes_.size:
+            warnings.warn(
+                f"y has {self.classes_.size} distinct numbers in {y.size} rows, each of which becomes a class; "
+                "SparseRegressor models numbers, y.astype(int) says that they are classes",
+                stacklevel=3,
+            )
         if self.classes_.size < 2:
             raise InvalidInput(f"y has one class only ({self.classes_[0]}); a classifier needs at least two classes")
         return X, codes

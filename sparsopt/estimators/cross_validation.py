@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, check_cv
 
 from sparsopt.choosing import default_ks, path
+from sparsopt.choosing.paths import sizes
 from sparsopt.errors import InvalidInput
 from sparsopt.estimators.base import ALONG, Linear
 from sparsopt.estimators.classification import SparseClassifier, log_probabilities
@@ -42,7 +43,7 @@ class _CrossValidated(Linear):
     def _size(self, problem: Any, X: Any, y: Any, weight: Array) -> int:
         folds = list(self._splitter(y, hasattr(self, "classes_")).split(X, y, self._groups))
         most = default_ks(int(weight.sum()), X.shape[1])[-1]
-        self.ks_ = np.unique(np.arange(most + 1) if self.ks is None else np.asarray(self.ks, dtype=int))
+        self.ks_ = np.unique(np.minimum(sizes(range(most + 1) if self.ks is None else self.ks), X.shape[1]))
         rows = [self._fold(X, y, weight, *fold) for fold in folds]
         self.losses_ = np.array([row for row in rows if row is not None])
         if not self.losses_.size:

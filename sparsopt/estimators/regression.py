@@ -26,7 +26,7 @@ class SparseRegressor(RegressorMixin, Linear):
 
     minimise  sum_i s_i (y_i - w'x_i - b)^2 / (2 sum s) + ridge/2 |w|^2   over w with at most k non-zeros
 
-    k              an integer, or None: `criterion` chooses among 0 to n / (log p log log n)
+    k              an integer >= 0 (above p: all features), or None: `criterion` chooses from 0 to n / (log p log log n)
     method         a name out of sparsopt.methods(), or an object with .solve(problem, k, seed)
     ridge          >= 0
     fit_intercept  whether b is free (never penalised), or 0
@@ -34,7 +34,7 @@ class SparseRegressor(RegressorMixin, Linear):
     seed           of methods that draw random numbers
 
     y may have several columns: a feature is then selected for all of them. Attributes: coef_ (p,) or (outputs, p),
-    intercept_, support_ (p,), k_, status_, value_ (of the objective).
+    intercept_, support_ (p,), k_ <= p, status_, value_ (of the objective). `certificates` bounds what is left to gain.
     """
 
     def __init__(
