@@ -238,6 +238,32 @@ def test_wrong_functions_are_errors_not_numbers(name, method):
             assert name == "product is zero" and method == "htp" and math.isclose(found.value, 2.625)
 
 
+HESSIAN = quadratic(0, 5)[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x, v: 1.01 * HESSIAN @ v,
+        lambda x, v: 0.0 * v,
+        lambda x, v: np.triu(HESSIAN) @ v,
+        lambda x, v: np.diag(HESSIAN) * v,
+        lambda x, v: HESSIAN @ v + 0.01 * x,
+    ],
+)
+def test_a_check_finds_a_wrong_hessian_product(wrong):
+    """And a right one, and differences in its place, pass."""
+
+    def value(x):
+        return float(x @ HESSIAN @ x) / 2 - x.sum()
+
+    def report(product):
+        return check_problem(Smooth(value, lambda x: HESSIAN @ x - 1, 5, product))
+
+    assert [line.claim for line in report(wrong).failures if "hessian" in line.claim] == ["hessian_product"]
+    assert report(lambda x, v: HESSIAN @ v).ok and report(None).ok
+
+
 @pytest.mark.parametrize("place", range(3))
 def test_what_a_function_raises_is_noted_with_its_name(place):
     functions = [bowl, slope, lambda x, v: v]
