@@ -35,13 +35,15 @@ def planted(loss: str) -> Case:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((300, 40))
     signal = X[:, [3, 17, 30]] @ [3.0, -2.0, 2.0]
-    y = signal + 0.1 * rng.standard_normal(300) if loss == "squares" else (signal + rng.logistic(size=300) > 0) * 1.0
+    y = signal + 0.1 * rng.standard_normal(300) if loss == "squares" else signal + rng.logistic(size=300) > 0
+    y = y.astype(np.float64)
     return Case(loss, X, y, 3, 1e-3, np.array([3, 17, 30]))
 
 
 @pytest.mark.parametrize("name", ["P2", "P7"])
 def test_planted_problems_have_their_published_objectives(name: str) -> None:
     case = problems.PROBLEMS[name].draw(0)
+    assert case.truth is not None
     support = np.isin(np.arange(case.X.shape[1]), case.truth)
     assert case.problem().minimise_on(support, None)[1] == pytest.approx(problems.BEST[name], rel=1e-7)
 
@@ -95,7 +97,11 @@ def test_the_judge_refits_to_the_minimum(loss: str, ridge: float) -> None:
 
 def test_separable_labels_without_ridge_do_not_stop_the_judge() -> None:
     X = np.arange(-3.0, 4.0)[:, None]
-    assert 0 <= referee.value(Case("logistic", X, (X[:, 0] > 0) * 1.0, 1), np.array([True])) < np.log(2) / 7 + 1e-6
+    assert (
+        0
+        <= referee.value(Case("logistic", X, (X[:, 0] > 0).astype(np.float64), 1), np.array([True]))
+        < np.log(2) / 7 + 1e-6
+    )
 
 
 def test_a_worker_answers_with_what_its_method_found() -> None:
