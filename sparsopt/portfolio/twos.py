@@ -66,43 +66,45 @@ def leaving(t: Tableau) -> Exchange:
     S = t.inside.nonzero()[0]
     if not 2 <= S.size <= t.m - 2:
         return NONE
-    scale = 1 / np.sqrt(-t.d[S])
+    scale = 1 / np.sqrt(-t.d.take(S))[:, None]
     rows = t.T.take(S, axis=0)
-    rows *= scale[:, None]
-    y, (a, b) = t.z[S] * scale, pairs(S.size)
-    share, y1, y2 = _orthogonal((rows.take(S, axis=1) * -scale)[a, b], y, a, b)
+    rows *= scale
+    y, (a, b) = t.z.take(S)[:, None] * scale, pairs(S.size)
+    share = (rows.take(S, axis=1) * -scale.T)[a, b][:, None]
+    y1, y2 = _orthogonal(share, y, a, b)
     cost = y1 * y1
     cost += y2 * y2
     if cost.size > MOST:
-        few = cost.argpartition(MOST)[:MOST]
-        a, b, share, y1, y2, cost = a[few], b[few], share[few], y1[few], y2[few], cost[few]
+        few = cost[:, 0].argpartition(MOST)[:MOST]
+        a, b, share, y1, y2, cost = (each[few] for each in (a, b, share, y1, y2, cost))
     u1, u2 = rows.take(a, axis=0), rows.take(b, axis=0)
-    u2 -= share[:, None] * u1
-    u2 /= np.sqrt(1 - share * share)[:, None]
-    z = u1 * y1[:, None]
-    z += u2 * y2[:, None]
+    u2 -= share * u1
+    u2 /= _rest(share)
+    z = u1 * y1
+    z += u2 * y2
     z += t.last
     d = u1 * u1
     d += u2 * u2
     d += t.diagonal
-    each = np.arange(a.size)
-    j, first = _best(z, d, t.least, each)
+    slots = np.arange(0, z.size, t.m + 1)
+    at, first = _best(z, d, t.least, slots)
+    j = at[:, 0] - slots
     row = t.T.take(j, axis=0)  # of j, once the two are out
-    u1 *= u1[each, j][:, None]
+    u1 *= u1.take(at)
     row += u1
-    u2 *= u2[each, j][:, None]
+    u2 *= u2.take(at)
     row += u2
-    pivot = d[each, j]
-    z -= row * (z[each, j] / pivot)[:, None]
+    pivot = d.take(at)
+    z -= row * (z.take(at) / pivot)
     row *= row
-    row /= pivot[:, None]
+    row /= pivot
     d -= row
-    l, second = _best(z, d, t.least, each)
+    last, second = _best(z, d, t.least, slots)
     gain = first
     gain += second
     gain -= cost
     e = int(gain.argmax())
-    return Exchange(gain.item(e) / 2, (S.item(a[e]), S.item(b[e])), (j.item(e), l.item(e)))
+    return Exchange(gain.item(e) / 2, (S.item(a[e]), S.item(b[e])), (j.item(e), last.item(e) - slots.item(e)))
 
 
 def entering(t: Tableau) -> Exchange:
@@ -110,58 +112,59 @@ def entering(t: Tableau) -> Exchange:
     S = t.inside.nonzero()[0]
     if not 1 <= S.size <= t.m - 2:
         return NONE
-    first, second, gain = _best_pairs(t)
+    come, gain = _best_pairs(t)
     if not gain.size:
         return NONE
-    cross, own, x = _joined(t, S, first, second)
+    cross, own, x = _joined(t, S, come)
     root, (a, b) = np.sqrt(own, out=own), pairs(S.size + 2)
     x /= root
     cross /= root.take(a, axis=0)
     cross /= root.take(b, axis=0)
-    _, y1, y2 = _orthogonal(cross, x, a, b)
+    y1, y2 = _orthogonal(cross, x, a, b)
     y1 *= y1
     y2 *= y2
     y1 += y2
     table = np.subtract(gain, y1, out=y1).T
     e, f = divmod(int(table.argmax()), a.size)
-    C = (*S.tolist(), first.item(e), second.item(e))
-    gone, come = {C[a[f]], C[b[f]]}, set(C[-2:])
-    return Exchange(table.item(e, f) / 2, tuple(gone - come), tuple(come - gone))
+    C = (*S.tolist(), come.item(0, e), come.item(1, e))
+    old, new = {C[a[f]], C[b[f]]}, set(C[-2:])
+    return Exchange(table.item(e, f) / 2, tuple(old - new), tuple(new - old))
 
 
-def _joined(t: Tableau, S: Indices, i: Indices, j: Indices) -> tuple[Matrix, Matrix, Matrix]:
+def _joined(t: Tableau, S: Indices, come: Indices) -> tuple[Matrix, Matrix, Matrix]:
     """Of S and each pair (columns): the inverse of H between two, for one by itself, and the minimiser.
 
     With r_i = (T_Si, -1, 0), r_j = (T_Sj, 0, -1) and what of r_j is orthogonal to r_i, each over the root of its Schur
     complement, G^-1 + w w' and x - w y are the inverse and the minimiser once it has come in.
     """
     k, rows = S.size, t.T.take(S, axis=0)
-    P, W = np.zeros((k + 3, k + 3)), np.zeros((2, k + 3, i.size))  # the last one stands for the minimiser
+    P, W = np.zeros((k + 3, k + 3)), np.zeros((k + 3, *come.shape))  # the last one stands for the minimiser
     np.negative(rows.take(S, axis=1), out=P[:k, :k])
     P[:k, -1] = rows[:, -1]
-    first, second = W
-    first[:k], first[k], first[-1] = rows.take(i, axis=1), -1.0, -t.z[i]
-    second[:k], second[k + 1], second[-1] = rows.take(j, axis=1), -1.0, -t.z[j]
-    d = t.d[i]
-    share = t.T[i, j] / d
-    second -= share * first
-    first /= np.sqrt(d)
-    d *= share
-    d *= share
-    second /= np.sqrt(t.d[j] - d)
+    W[:k] = rows.take(come, axis=1)
+    W[k, 0] = W[k + 1, 1] = -1.0
+    np.negative(t.z.take(come), out=W[-1])
+    d, (i, j) = t.d.take(come), come
+    share = t.T[i, j] / d[0]
+    W[:, 1] -= share * W[:, 0]
+    share *= share
+    share *= d[0]
+    d[1] -= share
+    W /= np.sqrt(d, out=d)
     a, b = joins(k + 2)
-    W = W.take(a, axis=1) * W.take(b, axis=1)
-    V = P[a, b][:, None] + W[0]
-    V += W[1]
+    products = W.take(a, axis=0)
+    products *= W.take(b, axis=0)
+    V = products[:, 0] + P[a, b][:, None]
+    V += products[:, 1]
     return V[: -2 * k - 4], V[-2 * k - 4 : -k - 2], V[-k - 2 :]
 
 
-def _best_pairs(t: Tableau) -> tuple[Indices, Indices, Vector]:
-    """For each coordinate who gains most after it; the `TRIED` best pairs, each once, and twice what they gain.
+def _best_pairs(t: Tableau) -> tuple[Indices, Vector]:
+    """For each coordinate who gains most after it; the `TRIED` best pairs (2, number), each once, and twice their gain.
 
     With u = z / sqrt(d) and the correlation r given S that is u_i^2 + (u_j - r u_i)^2 / (1 - r^2).
     """
-    free = t.diagonal > t.least
+    free, (i, slots, dependent) = t.diagonal > t.least, square(t.m + 1)
     scale = free / np.sqrt(np.maximum(t.diagonal, t.least))  # nothing, of members and of what depends on them
     u = t.last * scale
     r = t.T * scale
@@ -171,35 +174,50 @@ def _best_pairs(t: Tableau) -> tuple[Indices, Indices, Vector]:
     gain *= gain
     r *= r
     np.subtract(1.0, r, out=r)
-    gain /= np.maximum(r, DEPENDENT, out=r)  # where nothing is left of j, nothing is left of its gradient either
-    j, i = gain.argmax(axis=1), np.arange(t.m + 1)
-    more = gain[i, j]
+    gain /= np.maximum(r, dependent, out=r)  # where nothing is left of j, nothing is left of its gradient either
+    j = gain.argmax(axis=1)
+    at = slots + j
+    more = gain.take(at)
+    more *= free
     both = u * u
     both += more
-    both *= free
-    both[(j[j] == i) & (j < i)] = 0.0
+    twice = j.take(j) == i
+    twice &= j < i
+    both[twice] = 0.0
     few = both.argpartition(-TRIED)[-TRIED:] if both.size > TRIED else i
-    few = few[(more[few] > 0) & (r[few, j[few]] > DEPENDENT) & free[few]]
-    return few, j[few], both[few]
+    fine = r.take(at.take(few)) > DEPENDENT
+    fine &= more.take(few) > 0
+    few = few[fine]
+    come = np.empty((2, few.size), np.intp)
+    come[0], come[1] = few, j.take(few)
+    return come, both.take(few)
 
 
-def _orthogonal(share: Matrix, y: Matrix, a: Indices, b: Indices) -> tuple[Matrix, Matrix, Matrix]:
-    """(share, y_a, what of y_b is orthogonal to it, scaled), of pairs a, b with these correlations."""
+def _orthogonal(share: Matrix, y: Matrix, a: Indices, b: Indices) -> tuple[Matrix, Matrix]:
+    """(y_a, what of y_b is orthogonal to it, scaled), of pairs a, b with these correlations."""
     first, second = y.take(a, axis=0), y.take(b, axis=0)
     second -= share * first
+    second /= _rest(share)
+    return first, second
+
+
+def _rest(share: Matrix) -> Matrix:
+    """sqrt(1 - share^2)."""
     rest = share * share
     np.subtract(1.0, rest, out=rest)
-    second /= np.sqrt(rest, out=rest)
-    return share, first, second
+    return np.sqrt(rest, out=rest)
 
 
-def _best(z: Matrix, d: Matrix, least: Vector, each: Indices) -> tuple[Indices, Vector]:
-    """In each row who comes in, and twice the gain: none for who depends on members, where z is nothing as well."""
+def _best(z: Matrix, d: Matrix, least: Vector, slots: Indices) -> tuple[Indices, Vector]:
+    """In each row who comes in, as a position in the table, and twice the gain, both (rows, 1).
+
+    None for who depends on members, where z is nothing as well. slots: where the rows begin.
+    """
     np.maximum(d, least, out=d)
     gain = z * z
     gain /= d
-    j = gain.argmax(axis=1)
-    return j, gain[each, j]
+    at = (slots + gain.argmax(axis=1))[:, None]
+    return at, gain.take(at)
 
 
 @lru_cache(maxsize=64)
@@ -214,3 +232,10 @@ def joins(size: int) -> tuple[Indices, Indices]:
     """The positions of all pairs, of each with itself, and of each with the last one of size + 1."""
     (a, b), each = pairs(size), np.arange(size)
     return np.concatenate([a, each, each]), np.concatenate([b, each, np.full(size, size)])
+
+
+@lru_cache(maxsize=8)
+def square(size: int) -> tuple[Indices, Indices, Matrix]:
+    """The rows of a square table, where they begin, and `DEPENDENT` everywhere: an array is faster than a number."""
+    each = np.arange(size)
+    return each, each * size, np.full((size, size), DEPENDENT)
