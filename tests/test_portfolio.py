@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from benchmarks.convex_peers.problems import PROBLEMS
 from sparsopt import catalogue
+from sparsopt.errors import DataError
 from sparsopt.exact import enumerate_supports
 from sparsopt.method import run
 from sparsopt.portfolio import logistic, pairs, quadratic
@@ -349,3 +351,29 @@ def test_constant_columns_beside_an_intercept_are_as_if_they_were_not_there(p, f
     for k in (1, 3):
         found, wanted = (solve(LeastSquares(form(part), y, intercept=True), k) for part in (X, X[:, rest]))
         assert found.value == pytest.approx(wanted.value, rel=1e-5) and not found.support[flat].any()
+
+
+# ---- several starts together ---------------------------------------------------------------------------------------
+
+
+@given(SEEDS, st.sampled_from([0.0, 1e-3, 0.1]))
+@settings(max_examples=scaled(8))
+def test_what_starts_have_found_together_is_never_worse_than_the_best_of_them(seed: int, ridge: float) -> None:
+    X, y = data(seed, 150, 20, 4, rho=1.0, noise=3.0)
+    f = Logistic(np.hstack([X, X[:, :5], np.ones((150, 1))]), y > np.median(y), ridge=ridge)  # copies; a constant
+    search, rng = logistic.Search(f, 4, 0, 1), np.random.default_rng(seed)
+    pool = Pool(f.open(), np.arange(26))
+    starts = [pool.fit(np.sort(rng.choice(20, 4, replace=False)), np.zeros(4)) for _ in range(4)]
+    joint, best = search.joined([(pool, start) for start in starts])
+    assert best.S.size <= 4
+    assert best.value <= min(start.value for start in starts)
+    assert f.minimise_on(np.isin(np.arange(26), joint.C[best.S]), None)[1] == pytest.approx(best.value, rel=1e-6)
+
+
+def test_rare_words_that_stand_for_each_other() -> None:
+    """basehock: from where ridge continuation ends (.2495), no single swap and no pair leads on."""
+    try:
+        case = PROBLEMS["basehock"].draw(0)
+    except DataError:
+        pytest.skip("no data")
+    assert solve(case.problem(), case.k).value < 0.2430

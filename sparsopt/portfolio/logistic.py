@@ -8,8 +8,10 @@ A. Screen columns by gain at 0; forward on the model, refitted a few times on th
 B. If every member is clearly worth more than every outsider, that is the answer (large problems).
 C. The same swaps in a pool of the 400 most promising columns, until pool and support stay.
 D. Other starts. Where samples are few (n < 4 k log p): each of the columns that ask most at 0 is taken first, forward
-   to k, swaps. Else ridge continuation: solve with larger ridges, go on from there with the true one. Where they are
-   plenty, exchanges of two (`twos`) on the model that find nothing end the search.
+   to k, swaps. Else ridge continuation: solve with larger ridges, go on from there with the true one. Where that finds
+   something, there is more: forward, and backward from 3 k, among the columns that ask most at 0 (a member may hide
+   what it replaces), then backward from all that these have found together. Where samples are plenty, exchanges of
+   two (`twos`) on the model that find nothing end the search.
 E. Exchanges of two: of the cheapest sets of one or two members each is taken out, the gap refilled by the best, the
    second or the third best entry, refitted after each, swaps; until none helps.
 F. Iterated local search: the same with one to three random members and refills by gain times a random number, until
@@ -37,6 +39,7 @@ import numpy as np
 from sparsopt.portfolio import twos
 from sparsopt.portfolio.pool import Indices, Place, Pool, sorted_pair
 from sparsopt.portfolio.quadratic import SMALL
+from sparsopt.portfolio.rows import largest
 from sparsopt.portfolio.tableau import Vector
 
 POOL = 400  # columns that a search looks at
@@ -46,6 +49,7 @@ SETS = 36  # sets of one or two members whose exchange is tried (all of them for
 PATIENCE = 30  # failures in a row that end the iterated search
 HOPE = 1.2  # an attempt that starts above this multiple of f is not followed
 PLENTY = 24  # samples, times k log p: twice as many as of numbers, for a label says less
+BACK = 3  # columns, times k, that backward elimination begins with
 STARTS = 160  # other starts where samples are few, times k
 WORK = 1e10  # operations that exchanges and iterated search may take together, each time
 
@@ -129,6 +133,38 @@ class Search:
             if place.value >= before - pool.tolerance or self.p <= self.most:
                 break
         return pool, place
+
+    def varied(self, pool: Pool, place: Place) -> tuple[Pool, Place]:
+        """After ridge continuation; where that moves, the best of other starts and of all their members together."""
+        found = [(pool, place), self.settled(pool, self.continued(pool, place))]
+        if found[1][1].value >= place.value - pool.tolerance:
+            return found[0]
+        zero = self.asks(self.problem.start(0).x, 0.25)
+        first = Pool(self.problem, largest(zero, self.most))
+        some = np.searchsorted(first.C, largest(zero, min(BACK * self.k, first.C.size)))
+        found += [self.settled(first, first.local(start)) for start in (self.forward(first), self.shrunk(first, some))]
+        return self.joined(found)
+
+    def joined(self, found: list[tuple[Pool, Place]]) -> tuple[Pool, Place]:
+        """Backward from the members of all of them to k, and swaps; with that in place of the worst, until it fails."""
+        while True:
+            found.sort(key=lambda one: one[1].value)
+            pool, best = found[0]
+            union = np.unique(np.concatenate([pool.C[place.S] for pool, place in found]))
+            joint = Pool(self.problem, union)
+            new = self.settled(joint, joint.local(self.shrunk(joint, np.arange(union.size))))
+            if new[1].value >= best.value - pool.tolerance:
+                return pool, best
+            found[-1] = new
+
+    def shrunk(self, pool: Pool, S: Indices) -> Place:
+        """Backward from S to k on the model, refitted after every k / 4."""
+        place = pool.fit(S, np.zeros(S.size))
+        while place.S.size > self.k:
+            t = pool.tableau(place)
+            t.backward(max(self.k, place.S.size - max(self.k // 4, 1)))
+            place = pool.fit(*sorted_pair(t.S, t.weights))
+        return place
 
     def continued(self, pool: Pool, place: Place) -> Place:
         """The best of `place` and what larger ridges lead to."""
@@ -239,7 +275,7 @@ class Search:
         ratio, need = pool.view(place).contrast()
         if self.effort == 0 or (not few and self.p > SMALL and ratio >= max(1.25, 0.4 * need)):
             return pool, place
-        pool, place = self.others(pool, place) if few else self.settled(pool, self.continued(pool, place))
+        pool, place = self.others(pool, place) if few else self.varied(pool, place)
         if self.effort == 1 and self.problem.samples >= PLENTY * self.k * math.log(max(self.p, 2)):
             before, place = place, self.modelled(pool, place)
             if place is before:
