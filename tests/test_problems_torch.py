@@ -54,6 +54,7 @@ def test_parts_of_a_design(device):
     some = np.array([5, 0, 3])
     for ask in (
         lambda d: d.gram(),
+        lambda d: np.vstack(d.normal(np.arange(50.0))),
         lambda d: d.outer(),
         lambda d: d.gram_columns(some),
         lambda d: d.take(some),
@@ -65,6 +66,17 @@ def test_parts_of_a_design(device):
         lambda d: np.array(d.extremes),
     ):
         np.testing.assert_allclose(ask(first), ask(second), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_few_columns_of_a_plain_tensor_are_searched(device):
+    """Doubles without intercept or weights, of which arrays form the quadratic in one product."""
+    X = np.random.default_rng(0).standard_normal((40, 6))
+    y = X[:, 1] - 2 * X[:, 4] + 0.1 * X[:, 0]
+    ours, theirs = (LeastSquares(A, y) for A in (X, torch.tensor(X, device=device)))
+    for found, expected in zip(theirs.expansion(), ours.expansion(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(sparsopt.solve(theirs, 2).x, sparsopt.solve(ours, 2).x, rtol=1e-9)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.problems.any_design import BLOCK
+from sparsopt.problems.any_design import BLOCK, Design
 from sparsopt.problems.dense_design import Dense
 from sparsopt.state import Array
 
@@ -78,6 +78,9 @@ class TorchDense(Dense):
             return block.T @ block
 
         return self._summed(product)
+
+    def normal(self, target: Array) -> tuple[Array, Array]:
+        return Design.normal(self, target)
 
     def outer(self) -> Array:
         total: Any = 0.0
