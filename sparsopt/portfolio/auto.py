@@ -10,7 +10,6 @@ Auto(effort=0)
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from sparsopt.errors import InvalidInput
 from sparsopt.portfolio import general
 from sparsopt.result import Result, Status, Trace
+from sparsopt.state import State
 
 __all__ = ["Auto"]
 
@@ -59,15 +59,18 @@ class Auto:
         """The best point that the portfolio finds, refitted on its support. 1 <= k < n."""
         began = time.perf_counter()
         kind = getattr(problem, "portfolio", None) if getattr(problem, "plain", True) else None
-        result = general.search(problem, k, seed, self.effort) if kind is None else self._search(kind, problem, k, seed)
-        seconds = time.perf_counter() - began
-        return dataclasses.replace(result, status=Status.BEST_OF_SEVERAL, method=self, seconds=seconds)
+        if kind is None:
+            found = general.search(problem, k, seed, self.effort)
+            state, trace = found.state, found.trace
+        else:
+            state, trace = self._search(kind, problem, k, seed), Trace()
+        return Result(state, Status.BEST_OF_SEVERAL, trace, self, time.perf_counter() - began)
 
-    def _search(self, kind: str, problem: Any, k: int, seed: int) -> Result:
+    def _search(self, kind: str, problem: Any, k: int, seed: int) -> State:
         watched = {"watch": self.watch} if kind == "quadratic" else {}
         module = importlib.import_module(f"sparsopt.portfolio.{kind}")
         search = module.Search(problem, k, seed, self.effort, **watched)
         state = problem.start(seed)
         state.support[search.run()] = True
         x, value = search.minimise_on(state.support, state.x)
-        return Result(state.but(x=x, value=value), Status.BEST_OF_SEVERAL, Trace(), self, 0.0)
+        return state.but(x=x, value=value)

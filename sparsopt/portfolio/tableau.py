@@ -47,10 +47,11 @@ class Tableau:
         self._build()
 
     def _build(self) -> None:
-        m, T, S = self.m, self.T, np.flatnonzero(self.inside)
+        m, T, S = self.m, self.T, self.inside.nonzero()[0]
         T[:m, :m], T[:m, m], T[m, :m], T[m, m] = self.H, self.c, self.c, 0.0
-        self.least[:m], self.least[m], self.least[S] = self.floor, np.inf, np.inf
+        self.least[:m], self.least[m] = self.floor, np.inf
         if S.size:
+            self.least[S] = np.inf
             inverse = np.linalg.inv(self.H[np.ix_(S, S)])
             T[S, :m], T[S, m] = self.H[S], self.c[S]
             rows = T[S]
@@ -122,17 +123,17 @@ class Tableau:
     def best_swap(self) -> tuple[float, int, int]:
         """(gain, who enters, who leaves) of the best of all swaps: the table of `swaps`, the other way round."""
         S = self.inside.nonzero()[0]
-        rows, x, negative = self.T.take(S, axis=0), self.z[S], self.d[S]
-        left = rows / negative[:, None]
-        top = left * -x[:, None]
-        top += self.last
+        rows, x, negative = self.T.take(S, axis=0), self.z.take(S)[:, None], self.d.take(S)[:, None]
+        left = rows / negative
+        top = left * x
+        np.subtract(self.last, top, out=top)
         top *= top
         left *= rows
         np.subtract(self.diagonal, left, out=left)
         top /= np.maximum(left, self.least, out=left)  # where no curvature is left, no gradient is left either
         x *= x
         x /= negative
-        top += x[:, None]
+        top += x
         i, j = divmod(int(top.argmax()), self.m + 1)
         return top.item(i, j) / 2, j, S.item(i)
 
