@@ -1,5 +1,7 @@
 """What `python -m sparsopt fit` does: a model for one k, its gap, its error on rows held out, and the path over k.
 
+Where the supports are few, all of them are refitted: that proves what no certificate can.
+
 >>> rng = np.random.default_rng(0)
 >>> X = rng.standard_normal((60, 4))
 >>> fitted = fit(Table(X, 2 * X[:, 1] + 0.1 * rng.standard_normal(60), list("abcd")), 1)
@@ -9,6 +11,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -20,10 +23,13 @@ from typing import Any
 
 import numpy as np
 
+from sparsopt.branch_and_bound import Proof
+from sparsopt.certificates.tangents import TOLERANCE
 from sparsopt.choosing import CrossValidation, Data, choose, path
-from sparsopt.errors import DataError, InvalidInput, MissingCapability
+from sparsopt.errors import DataError, InvalidInput, MissingCapability, SparsoptError
+from sparsopt.exact import enumerate_supports
 from sparsopt.names import lookup
-from sparsopt.result import Result
+from sparsopt.result import Result, Status
 from sparsopt.solvers import solve
 from sparsopt.state import Array
 from sparsopt.tables import Table
@@ -38,6 +44,8 @@ LOSSES = {
     "huber": "Huber",
     "hinge": "SquaredHinge",
 }
+FEW = 1000  # supports that are all looked at
+CHEAP = 1e7  # rows times coefficients of all of them together: about a second
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,18 @@ class Fitted:
         chosen = np.flatnonzero(self.result.support)
         chosen = chosen[np.argsort(-np.abs(self.result.x[chosen]), kind="stable")]
         return {self.table.names[j]: float(self.result.x[j]) for j in chosen}
+
+    @property
+    def standing(self) -> str:
+        """What is shown about the point: by a search if there was one, else by its certificates."""
+        proof, certificates = self.result.proof, self.result.certificates
+        if proof is None or not proof.complete:
+            return str(certificates.standing)
+        if self.result.status is Status.PROVED:
+            return str(self.result.status)
+        slack = TOLERANCE * max(abs(certificates.value), abs(float(self.problem.value(0 * self.result.x))))
+        found = "Optimal" if self.result.gap <= slack else f"Not optimal, by {self.result.gap:.3g}"
+        return f"{found}: {proof.assumes}."
 
     @property
     def intercept(self) -> float:
@@ -102,6 +122,8 @@ class Fitted:
         rows = [*self.coefficients.items(), ("(intercept)", self.intercept)]
         width = max(len(name) for name, _ in rows)
         lines = [str(self.result)]
+        if self.result.proof is not None and self.result.status is not Status.PROVED:
+            lines.append(f"shown        {self.standing}")
         if self.error is not None:
             loss, error, without = self.error
             lines.append(
@@ -123,7 +145,7 @@ class Fitted:
             "value": result.value,
             "lower_bound": _number(result.lower_bound),
             "gap": _number(result.gap),
-            "standing": str(result.certificates.standing),
+            "standing": self.standing,
             "status": str(result.status),
             "coefficients": self.coefficients,
             "intercept": self.intercept,
@@ -179,9 +201,28 @@ def fit(
     data = Data(table.X, table.y, kind, options)
     if isinstance(k, range):
         found = choose(data, k, CrossValidation(folds, seed=seed) if folds else "ebic", method, seed)
-        return Fitted(table, data, found.path.problem, found.k, found.result, method, seed, folds, k)
+        problem = found.path.problem
+        return Fitted(table, data, problem, found.k, enumerated(problem, found.k, found.result), method, seed, folds, k)
     problem = data.problem()
-    return Fitted(table, data, problem, k, solve(problem, k, method, seed), method, seed, folds)
+    return Fitted(table, data, problem, k, enumerated(problem, k, solve(problem, k, method, seed)), method, seed, folds)
+
+
+def enumerated(problem: Any, k: int, result: Result) -> Result:
+    """With the proof that all supports give, where there are few, a refit is cheap, and the certificates prove nothing.
+
+    What it takes for granted: that `minimise_on` finds the minimum on each support, up to rounding.
+    """
+    p, proof = problem.layout.n, result.certificates
+    number = math.comb(p, k)
+    few = 0 < k < p and number <= FEW and number * len(problem.design.shares) * k <= CHEAP
+    if not few or result.proof is not None or proof.optimal:
+        return result
+    try:
+        best = min(enumerate_supports(problem, k)[1], proof.value)
+    except SparsoptError:  # on one of them f has no minimum
+        return result
+    assumes = f"all {number} supports were refitted, each up to rounding"
+    return dataclasses.replace(result, proof=Proof(best, number, complete=True, assumes=assumes))
 
 
 def write(fitted: Fitted, folder: Path) -> list[Path]:

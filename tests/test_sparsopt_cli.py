@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -11,7 +12,14 @@ import numpy as np
 import pytest
 
 from sparsopt import __main__ as command
-from sparsopt.solvers import methods
+from sparsopt import fitting
+from sparsopt.certificates import Standing
+from sparsopt.errors import NotFinite
+from sparsopt.fitting import fit
+from sparsopt.problems import Logistic
+from sparsopt.result import Result, Status, Trace
+from sparsopt.solvers import methods, solve
+from sparsopt.tables import Table, read
 from tests.processes import python
 from tests.regression import X, Y
 
@@ -141,3 +149,58 @@ def test_the_command_line_in_a_process(table):
         assert done.returncode == 2 and "Traceback" not in done.stderr and done.stderr
     done = python("-m", "sparsopt", "fit", str(table), "--target", "nope", "--k", "1", check=False)
     assert done.returncode == 2 and "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_few_supports_are_all_refitted(tmp_path, capsys, monkeypatch):
+    """Without a ridge no bound proves a logistic fit; 84 supports do. A worse model is told how far it is off."""
+    rng = np.random.default_rng(3)
+    A = rng.standard_normal((120, 9))
+    labels = (A[:, 0] - A[:, 4] + 0.7 * A[:, 6] + rng.logistic(size=120) > 0).astype(int)
+    table = Table(A, labels.astype(float), [f"c{j}" for j in range(9)])
+    found = fit(table, 3, "logistic", folds=0)
+    best = min(found.problem.minimise_on(np.isin(np.arange(9), S))[1] for S in itertools.combinations(range(9), 3))
+    assert found.result.certificates.standing is Standing.FEASIBLE and found.result.value == pytest.approx(best)
+    assert found.result.gap <= 1e-9 and found.result.lower_bound == pytest.approx(best, abs=1e-12)
+    sentence = "Optimal: all 84 supports were refitted, each up to rounding."
+    assert found.standing == found.summary()["standing"] == sentence and f"shown        {sentence}\n" in str(found)
+    worse = fit(table, 3, "logistic", method=Last(), folds=0)
+    gap = worse.result.value - best
+    assert (
+        gap > 0.01
+        and worse.standing == f"Not optimal, by {gap:.3g}: all 84 supports were refitted, each up to rounding."
+    )
+    monkeypatch.setattr(fitting, "FEW", 83)
+    assert fit(table, 3, "logistic", folds=0).standing == str(Standing.FEASIBLE)
+
+
+class Last:
+    """A method that takes the last k columns."""
+
+    def solve(self, problem, k, seed):
+        support = np.arange(problem.layout.n) >= problem.layout.n - k
+        x, value = problem.minimise_on(support)
+        state = problem.start(seed).but(x=x, support=support, value=value)
+        return Result(state, Status.FINISHED, Trace(), self, 0.0)
+
+
+def test_a_finished_search_is_what_is_shown(table):
+    found = fit(read(table, "out"), 1, method="branch-and-bound", folds=0)
+    assert found.standing == str(Status.PROVED) and "\nshown" not in str(found)
+
+
+class Falling(Logistic):
+    """Without a minimum wherever column 0 is in."""
+
+    def minimise_on(self, support, x=None):
+        if support[0]:
+            raise NotFinite("no minimum")
+        return super().minimise_on(support, x)
+
+
+def test_where_one_support_has_no_minimum_nothing_is_claimed():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((40, 4))
+    labels = A[:, 2] + rng.logistic(size=40) > 0
+    result = solve(Logistic(A, labels), 1)
+    assert fitting.enumerated(Falling(A, labels), 1, result) is result
+    assert fitting.enumerated(Logistic(A, labels), 1, result).proof.nodes == 4
