@@ -330,6 +330,18 @@ def test_the_pairs_are_the_best_pairs() -> None:
     assert [tuple(pair) for pair in pairs.promising(t, np.arange(9), search.rows).tolist()] == best
 
 
+def test_where_the_answer_is_clear_few_passes_over_many_columns_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients at 0, at what is screened, at the answer; one more for what shows up late."""
+    points: list[int] = []
+    original = LeastSquares.gradient_on
+    monkeypatch.setattr(LeastSquares, "gradient_on", lambda f, S, w: points.append(S.size) or original(f, S, w))
+    rng = np.random.default_rng(0)
+    X, true = rng.standard_normal((150, 12000)), np.sort(rng.choice(12000, 8, replace=False))
+    y = X[:, true] @ rng.choice([-1.0, 1.0], 8) + 0.3 * rng.standard_normal(150)
+    np.testing.assert_array_equal(quadratic.Search(LeastSquares(X, y), 8, 0, 1).run(), true)
+    assert points[0] == 0 and points[-1] == 8 and len(points) <= 4
+
+
 def test_where_p_is_huge_a_pool_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = data(3, 40, 120, 4)
     f = LeastSquares(X, y)

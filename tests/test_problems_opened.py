@@ -72,6 +72,20 @@ def test_no_method_multiplies_by_all_of_x_more_than_once_a_step(monkeypatch):
     assert len(calls) == 10
 
 
+@given(seeds, shapes, st.sampled_from([0.0, 0.2]), st.integers(0, 255))
+@settings(max_examples=scaled(20))
+def test_a_gradient_is_the_same_from_weights_on_a_support(seed, shape, ridge, bits):
+    for problem in family(seed, shape, ridge):
+        S = np.flatnonzero([bits >> j & 1 for j in range(problem.p)])
+        x = np.zeros(problem.p, problem.dtype)
+        x[S] = weights = np.random.default_rng(seed).standard_normal(S.size)
+        wanted = problem.gradient(x)
+        for known in (problem, problem.open()):
+            found = known.gradient_on(S, weights)
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 if x.dtype == np.float32 else 1e-10)
+            assert found.dtype == wanted.dtype
+
+
 @pytest.mark.parametrize("kind", range(5))
 def test_threads_may_share_a_problem(kind):
     problem = family(11, (60, 40), 0.1)[kind]

@@ -3,6 +3,8 @@
 A. Screen the coordinates of largest gain at 0, select forward on their small Gram, swap to a local optimum; add what
    the residual still asks for, and again, until nothing new qualifies.
 B. If every member is worth clearly more than every outsider (correlation taken into account), that is the answer.
+   Where p is so large that passes are what costs, A and B come first with more coordinates at a time, and with no
+   member at first that is not worth clearly more than the others might be: if that is not clear, it was for nothing.
 C. Swaps over all coordinates, to exact one-swap optimality. Where the members stand out and data are plenty, stop.
 D. A second start by orthogonal matching pursuit over all coordinates; the better one stays. Where the data still ask
    for more than noise does and the unrestricted minimiser is unique, that, pruned, is a third.
@@ -26,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsopt.portfolio import tabu
+from sparsopt.portfolio import few, tabu
 from sparsopt.portfolio.pairs import promising
 from sparsopt.portfolio.rows import WIDE, Rows, largest
 from sparsopt.portfolio.single import Single, copied, plain
@@ -60,7 +62,8 @@ class Search:
         self.c: Vector  # f = x'Hx/2 - c'x + f(0)
         self.rows: Any  # of H
         self.formed() if self.p <= FEW else self.opened()
-        self.double = 2 * np.where(self.h > 0, self.h, np.inf)
+        self.double = self.h + self.h
+        self.double[self.h <= 0] = np.inf
         self.start: Vector = self.c * self.c / self.double  # what each coordinate gains at 0
         self.tolerance = 2e-10 * float(self.start.max())  # of that, so that it has a meaning where f is 0
 
@@ -75,11 +78,10 @@ class Search:
     def opened(self) -> None:
         """The quadratic in parts, which are computed when they are asked for."""
         self.problem = self.problem.open()
-        self.zero: Vector = self.problem.start(0).x
         self.h = np.asarray(self.problem.curvature(), dtype=float)
-        g = np.asarray(self.problem.gradient(self.zero), dtype=float)
+        g = np.asarray(self.problem.gradient_on(np.empty(0, dtype=np.intp), np.empty(0)), dtype=float)
         self.c = np.where(self.h > 0, -g, 0.0)
-        self.beginning, self.rows = float(self.problem.value(self.zero)), Rows(self.problem, self.k)
+        self.beginning, self.rows = float(self.problem.value(self.problem.start(0).x)), Rows(self.problem, self.k)
 
     @cached_property
     def random(self) -> np.random.Generator:
@@ -98,9 +100,7 @@ class Search:
 
     def asks(self, S: Indices, weights: Vector) -> Vector:
         """What each coordinate gains at least at these weights on S: one pass over the data. (p,)"""
-        x = self.zero.copy()
-        x[S] = weights
-        return np.asarray(self.problem.gradient(x), dtype=float) ** 2 / self.double
+        return np.asarray(self.problem.gradient_on(S, weights), dtype=float) ** 2 / self.double
 
     def tableau(self, C: Indices, S: Indices) -> Swept:
         """On the coordinates C (sorted), swept on S: positions in C."""
@@ -126,12 +126,23 @@ class Search:
     # ---- A, B: on screened columns ---------------------------------------------------------------------------------
 
     def screened(self) -> tuple[Indices, bool]:
-        """Stage A; the support, and whether the answer is clear (stage B)."""
-        size = self.p if self.p <= ALL else max(math.ceil(1.5 * self.k) + 20, math.isqrt(self.p))
-        size = min(self.p, size)  # up to sqrt(p), a Gram costs no more than a pass over the data
-        C = largest(self.start, size)
-        t, highest, S, asks = self.tableau(C, C[:0]), None, C[:0], self.start
-        t.forward(self.k)
+        """Stages A and B: quickly where p is large, with care where that has not been clear."""
+        few = math.ceil(1.5 * self.k) + 20
+        even = math.isqrt(2 * self.p)  # a Gram of so many takes as many products as a pass over the data
+        if self.p > ALL and even >= 2 * few:
+            S, clear = self.grown(largest(self.start, even), even // 2, 0.5)
+            if clear:
+                return S, True
+        size = self.p if self.p <= ALL else min(self.p, max(few, math.isqrt(self.p)))
+        return self.grown(largest(self.start, size), max(self.k // 2, 40), 0.0)
+
+    def grown(self, C: Indices, most: int, share: float) -> tuple[Indices, bool]:
+        """Stage A from C, `most` more at a time; the support, and whether the answer is clear (stage B).
+
+        First no member gains less than this share of what the coordinates beside C may gain.
+        """
+        t, highest, S, asks, size = self.tableau(C, C[:0]), None, C[:0], self.start, C.size
+        t.forward(self.k, share * float(self.start[C].min()))
         for _ in range(20):
             t.polish(self.tolerance)
             S = C[t.S]
@@ -141,12 +152,13 @@ class Search:
             asks = self.asks(S, t.weights)
             asks[C] = 0.0
             new = np.flatnonzero(asks > t.exits().min(initial=np.inf) / 2)
-            if not new.size:
+            if new.size:
+                new = new[np.argsort(-asks[new], kind="stable")[:most]]
+                C = np.sort(np.concatenate([C, new]))
+                t = self.tableau(C, np.searchsorted(C, S))
+            if not t.forward(self.k) and not new.size:
                 highest = max(float(t.entries().max()), float(asks.max()))
                 break
-            new = new[np.argsort(-asks[new], kind="stable")[: max(self.k // 2, 40)]]
-            C = np.sort(np.concatenate([C, new]))
-            t = self.tableau(C, np.searchsorted(C, S))
         else:
             return S, False
         ratio, need = t.contrast(highest)
@@ -158,13 +170,27 @@ class Search:
         self.own = t = Tableau(self.rows(...), self.c)
         t.forward(self.k)
         t.polish(self.tolerance)
-        S = np.flatnonzero(t.inside)
+        S = t.inside.nonzero()[0]
         self.reached(S)
+        if self.effort and few.quadratic(self.p, self.k):
+            return self.of_all(t), True
         if self.effort == 0 or exchanged(t, self.tolerance):
             return S, self.effort == 0
         self.explained = self.noise(float(t.entries().sum()), t.value)
         plenty = PLENTY * self.k * math.log(self.p) <= self.samples < math.inf
         return S, plenty and self.explained and self.effort == 1
+
+    def of_all(self, t: Tableau) -> Indices:
+        """The best of all supports, where these are few; the own one where none is better."""
+        value, own, S = t.value, t.inside.copy(), few.best(t.H, t.c, self.k)
+        if not own[S].all():
+            t.to(np.zeros(self.p, dtype=bool))
+            for j in S.tolist():
+                t.enter(j)
+            if t.value > value - self.tolerance:
+                t.to(own)
+            self.reached(t.inside.nonzero()[0])
+        return t.inside.nonzero()[0]
 
     def best_of_both(self, t: Swept) -> Indices:
         """The better one of t and what exchanges of two have found; exchanges of two from there."""

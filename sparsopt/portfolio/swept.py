@@ -203,18 +203,18 @@ class Swept:
 
     # ---- whole moves -----------------------------------------------------------------------------------------------
 
-    def forward(self, size: int) -> None:
-        """Greedily bring in coordinates until |S| = size (or none is left that lowers f)."""
+    def forward(self, size: int, least: float = 0.0) -> bool:
+        """Greedily bring in coordinates until |S| = size, or none lowers f by more than `least`; whether any came."""
         m, more = self.m, min(size, self.m) - self.size
         if more <= 0:
-            return
+            return False
         z, d = self.z.copy(), np.where(self.d > self.floor, self.d, np.inf)
         Q, came, gain = np.empty((more, m)), [], np.empty(m)
         for step in range(more):
             np.multiply(z, z, out=gain)
             gain /= d
             j = int(gain.argmax())
-            if not gain[j] > 0:
+            if not gain[j] > 2 * least:
                 break
             q, root = Q[step], math.sqrt(d[j])
             np.matmul(Q[:step, j], Q[:step], out=q)
@@ -229,6 +229,7 @@ class Swept:
             np.copyto(d, np.inf, where=d <= self.floor)
             came.append(j)
         self.to(np.concatenate([self.S, np.array(came, dtype=np.intp)]))
+        return bool(came)
 
     def backward(self, size: int) -> None:
         """Greedily take out members until |S| = size."""

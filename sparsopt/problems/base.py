@@ -84,6 +84,12 @@ class Problem:
         """Whether nothing is asked of x but that it has at most k non-zeros: what swaps and fixed points assume."""
         return self.structure == Elements() and not self.limited
 
+    def gradient_on(self, indices: Array, weights: Array) -> Array:
+        """The gradient at the point that has these weights there and is 0 elsewhere, (p,)."""
+        x = np.zeros(self.p, self.dtype)
+        x[indices] = weights
+        return self.gradient(x)  # type: ignore[attr-defined]
+
     def intercept(self, x: Array) -> float:
         """The unpenalised intercept that minimises f at x; 0 where the model has none."""
         return 0.0

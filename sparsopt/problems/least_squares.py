@@ -119,6 +119,14 @@ class LeastSquares(Problem):
         """-A'W r + ridge x, r the residual at x: one product with all of X, none if x is that of the last call."""
         return self._gradient(x) if self._memo is None else self._memo.gradient.once(x, self._gradient)
 
+    def gradient_on(self, indices: Array, weights: Array) -> Array:
+        """The same at the point that has these weights there and is 0 elsewhere; no step is foreseen from there."""
+        memo = self._memo
+        fitted = self.design.part(indices, weights) if memo is None else self._product(memo, indices, weights)
+        g = self.design.tdot(self.design.weight * (fitted - self.target))
+        g[indices] += self.ridge * weights
+        return g.astype(self.dtype, copy=False)
+
     def hessian_product(self, x: Array, v: Array) -> Array:
         """(A'WA + ridge I) v."""
         product = self.design.tdot(self.design.weight * self.design.dot(v)) + self.ridge * v
@@ -143,7 +151,8 @@ class LeastSquares(Problem):
     def expansion(self) -> tuple[Array, Array, float]:
         """(H, c, f(0)) with f(x) = x'Hx/2 - c'x + f(0), all (p, p) of H: where columns are few."""
         (H, c), weighted = self.design.normal(self.target), self.design.weight * self.target
-        H.flat[:: self.p + 1] += self.ridge
+        if self.ridge:
+            H.flat[:: self.p + 1] += self.ridge
         return H, c, float(weighted @ self.target) / 2
 
     def _gram(self, indices: Array) -> Array:
