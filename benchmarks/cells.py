@@ -180,7 +180,7 @@ def write(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Text into a file: all of it, or the file stays as it was. Raises OSError."""
-    from nets.checkpoint import write_atomically
+    from sparsopt.machine.files import write_atomically
 
     def fill(file: IO[bytes]) -> None:
         file.write(text.encode())

@@ -31,10 +31,10 @@ from torch import Tensor, nn
 import nets
 from benchmarks.statistics import interval
 from benchmarks.style import SOFT, figure
-from nets.checkpoint import write_atomically
 from nets.data import DataSet, from_arrays
 from nets.weights import Weights
 from sparsopt import support as sp
+from sparsopt.machine.files import write_atomically
 from sparsopt.schedules import Uniform
 from sparsopt.support import NM, Elements
 

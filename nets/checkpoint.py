@@ -10,12 +10,11 @@ before it is read, and it is read without pickle's ability to run code (`weights
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 
 from sparsopt.errors import CheckpointError
+from sparsopt.machine.files import write_atomically
 from sparsopt.result import Row, Trace
 from sparsopt.state import State
 
@@ -31,25 +31,6 @@ VERSION = 3
 MAGIC = b"sparsopt checkpoint\n"  # then 32 bytes of SHA-256 of the rest, then the rest
 HEADER = len(MAGIC) + hashlib.sha256().digest_size
 PLAIN = ("seed", "stage", "round", "phase", "inner", "clock", "cost", "value", "seen", "ended")
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Let `write` fill a file, then put it in place. On any failure the old file stays, and no partial one is left."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} could not be written ({error.strerror or error}); what was there before is intact"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 @dataclass(frozen=True)
@@ -77,7 +58,7 @@ def save(path: str | os.PathLike[str], saved: Saved, owner: str = "") -> None:
     }
     memory = io.BytesIO()
     torch.save(content, memory)
-    write_atomically(Path(path), lambda file: _write(file, memory.getbuffer()))
+    write_atomically(Path(path), lambda file: _write(file, memory.getbuffer()), CheckpointError)
 
 
 def _write(file: IO[bytes], content: memoryview) -> None:

@@ -23,6 +23,7 @@ from nets import checkpoint, ranks
 from nets.outcome import Outcome
 from nets.training import Network
 from sparsopt.errors import CheckpointError
+from sparsopt.machine.files import write_atomically
 from sparsopt.method import Method
 
 ADDRESS = re.compile(" at 0x[0-9a-f]+")  # in a function's repr; it would make every process another run
@@ -62,7 +63,7 @@ class Folder:
         if ranks.rank() or (self.path / "result.json").exists():
             return
         content = {"model": outcome.model.state_dict(), "masks": dict(outcome.masks)}
-        checkpoint.write_atomically(self.path / "model.pt", lambda file: checkpoint.dump(content, file))
+        write_atomically(self.path / "model.pt", lambda file: checkpoint.dump(content, file), CheckpointError)
         summary = {name: getattr(outcome, name) for name in SUMMARY}
         summary |= {"status": outcome.status.name, "trace": [dataclasses.asdict(row) for row in outcome.trace]}
         _write(self.path / "result.json", json.dumps(_plain(summary), indent=1))
@@ -142,4 +143,4 @@ def _write(path: Path, text: str) -> None:
     def fill(file: IO[bytes]) -> None:
         file.write(text.encode())
 
-    checkpoint.write_atomically(path, fill)
+    write_atomically(path, fill, CheckpointError)

@@ -11,11 +11,11 @@ Where the supports are few, all of them are refitted: that proves what no certif
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +26,9 @@ import numpy as np
 from sparsopt.branch_and_bound import Proof
 from sparsopt.certificates.tangents import TOLERANCE
 from sparsopt.choosing import CrossValidation, Data, choose, path
-from sparsopt.errors import DataError, InvalidInput, MissingCapability, SparsoptError
+from sparsopt.errors import InvalidInput, MissingCapability, SparsoptError
 from sparsopt.exact import enumerate_supports
+from sparsopt.machine.files import replacing
 from sparsopt.names import lookup
 from sparsopt.result import Result, Status
 from sparsopt.solvers import solve
@@ -239,23 +240,7 @@ def write(fitted: Fitted, folder: Path) -> list[Path]:
         ("fit.json", lambda file: file.write_text(text)),
         ("path.svg", lambda file: draw(summary, file)),
     ):
-        try:
-            written.append(_whole(folder / name, save))
-        except MissingCapability:  # no pictures without matplotlib
-            continue
+        with contextlib.suppress(MissingCapability), replacing(folder / name) as file:  # no pictures without matplotlib
+            save(file)
+            written.append(folder / name)
     return written
-
-
-def _whole(path: Path, save: Callable[[Path], object]) -> Path:
-    """The file, saved beside its place first."""
-    part = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save(part)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
-    return path

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 
 from nets import checkpoint
 from nets.catalogue import METHODS
-from nets.checkpoint import Saved, load, save, write_atomically
+from nets.checkpoint import Saved, load, save
 from sparsopt.errors import CheckpointError
+from sparsopt.machine.files import write_atomically
 from sparsopt.method import run
 from sparsopt.result import Row, Trace
 from sparsopt.state import State
@@ -217,7 +218,7 @@ def test_a_limit_of_the_file_size_set_by_the_system(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="could not be written"):
             save(path, full(), "me")
         with pytest.raises(CheckpointError, match="could not be written"):
-            write_atomically(path, lambda file: checkpoint.dump({"a": torch.ones(1000)}, file))
+            write_atomically(path, lambda file: checkpoint.dump({"a": torch.ones(1000)}, file), CheckpointError)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)

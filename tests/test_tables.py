@@ -424,12 +424,12 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pictures, "draw", torn)
-    with pytest.raises(DataError, match=r"path\.svg: cannot be written \(No space left on device\)"):
+    with pytest.raises(DataError, match=r"path\.svg could not be written \(No space left on device\)"):
         fitting.write(found, out)
     assert {path: path.read_bytes() for path in sorted(out.iterdir())}[out / "path.svg"] == before[out / "path.svg"]
     assert len(list(out.iterdir())) == 2
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="could not be written"):
         fitting.write(found, tmp_path / "taken")
 
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from nets.export.packing import pack, pack_bits, unpack, unpack_bits
 from nets.weights import check_masks
 from sparsopt.errors import DataError, InvalidInput, MissingCapability
+from sparsopt.machine.files import write_atomically
 
 __all__ = [
     "Exported",
@@ -131,8 +132,6 @@ def _state(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _save(tensors: dict[str, Tensor], path: Path, kind: str, header: Mapping[str, Any]) -> None:
     from safetensors.torch import save
-
-    from nets.checkpoint import write_atomically
 
     try:
         text = json.dumps(header)

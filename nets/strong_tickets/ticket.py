@@ -22,14 +22,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from nets.checkpoint import write_atomically
 from nets.strong_tickets.collapsed import Collapsed
 from nets.strong_tickets.constructions import Construction
 from nets.strong_tickets.network import Network
 from nets.strong_tickets.source import Floats, Mask, Source
 from nets.strong_tickets.spec import decode, encode
 from nets.strong_tickets.steps import Step, linear_steps
-from sparsopt.errors import DataError, InvalidInput
+from sparsopt.errors import CheckpointError, DataError, InvalidInput
+from sparsopt.machine.files import write_atomically
 
 FORMAT = 1
 LARGEST = 1 << 33  # source weights of a file that is read: 1 GiB of bits
@@ -81,7 +81,7 @@ class Ticket:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file. Raises CheckpointError where that fails; what was there stays."""
-        write_atomically(Path(path), self._write)
+        write_atomically(Path(path), self._write, CheckpointError)
 
     def _write(self, file: IO[bytes]) -> None:
         header = {"format": FORMAT, "seed": self.seed, "steps": encode(self.steps), "source": self.source.digest(),
@@ -150,7 +150,7 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
     arrays = {f"{kind}{l}": a for kind, many in (("weight", network.weights), ("bias", network.biases))
               for l, a in enumerate(many)}  # fmt: skip
     text = np.frombuffer(json.dumps(encode(network.steps)).encode(), dtype=np.uint8)
-    write_atomically(Path(path), lambda file: np.savez(file, steps=text, **arrays))  # type: ignore[arg-type]
+    write_atomically(Path(path), lambda file: np.savez(file, steps=text, **arrays), CheckpointError)  # type: ignore[arg-type]
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:

@@ -1,1 +1,1 @@
-"""What has to do with the machine and with no algorithm: BLAS threads, freed memory, compiled loops, Ctrl-C."""
+"""What has to do with the machine and with no algorithm: BLAS threads, freed memory, compiled loops, files, Ctrl-C."""
