@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsopt.portfolio import few, tabu
+from sparsopt.portfolio import tabu
 from sparsopt.portfolio.pairs import promising
 from sparsopt.portfolio.rows import WIDE, Rows, largest
 from sparsopt.portfolio.single import Single, copied, plain
@@ -62,8 +62,7 @@ class Search:
         self.c: Vector  # f = x'Hx/2 - c'x + f(0)
         self.rows: Any  # of H
         self.formed() if self.p <= FEW else self.opened()
-        self.double = self.h + self.h
-        self.double[self.h <= 0] = np.inf
+        self.double = 2 * np.where(self.h > 0, self.h, np.inf)
         self.start: Vector = self.c * self.c / self.double  # what each coordinate gains at 0
         self.tolerance = 2e-10 * float(self.start.max())  # of that, so that it has a meaning where f is 0
 
@@ -127,13 +126,13 @@ class Search:
 
     def screened(self) -> tuple[Indices, bool]:
         """Stages A and B: quickly where p is large, with care where that has not been clear."""
-        few = math.ceil(1.5 * self.k) + 20
+        needed = math.ceil(1.5 * self.k) + 20
         even = math.isqrt(2 * self.p)  # a Gram of so many takes as many products as a pass over the data
-        if self.p > ALL and even >= 2 * few:
+        if self.p > ALL and even >= 2 * needed:
             S, clear = self.grown(largest(self.start, even), even // 2, 0.5)
             if clear:
                 return S, True
-        size = self.p if self.p <= ALL else min(self.p, max(few, math.isqrt(self.p)))
+        size = self.p if self.p <= ALL else min(self.p, max(needed, math.isqrt(self.p)))
         return self.grown(largest(self.start, size), max(self.k // 2, 40), 0.0)
 
     def grown(self, C: Indices, most: int, share: float) -> tuple[Indices, bool]:
@@ -170,27 +169,13 @@ class Search:
         self.own = t = Tableau(self.rows(...), self.c)
         t.forward(self.k)
         t.polish(self.tolerance)
-        S = t.inside.nonzero()[0]
+        S = np.flatnonzero(t.inside)
         self.reached(S)
-        if self.effort and few.quadratic(self.p, self.k):
-            return self.of_all(t), True
         if self.effort == 0 or exchanged(t, self.tolerance):
             return S, self.effort == 0
         self.explained = self.noise(float(t.entries().sum()), t.value)
         plenty = PLENTY * self.k * math.log(self.p) <= self.samples < math.inf
         return S, plenty and self.explained and self.effort == 1
-
-    def of_all(self, t: Tableau) -> Indices:
-        """The best of all supports, where these are few; the own one where none is better."""
-        value, own, S = t.value, t.inside.copy(), few.best(t.H, t.c, self.k)
-        if not own[S].all():
-            t.to(np.zeros(self.p, dtype=bool))
-            for j in S.tolist():
-                t.enter(j)
-            if t.value > value - self.tolerance:
-                t.to(own)
-            self.reached(t.inside.nonzero()[0])
-        return t.inside.nonzero()[0]
 
     def best_of_both(self, t: Swept) -> Indices:
         """The better one of t and what exchanges of two have found; exchanges of two from there."""
