@@ -191,7 +191,7 @@ def test_sizes_that_are_none_are_refused_and_those_above_p_are_p():
             SparseRegressorCV(ks).fit(X, y)
     with pytest.raises(InvalidInput, match=r"k = 1\.5 is no integer"):
         SparseRegressor(1.5).fit(X, y)  # type: ignore[arg-type]
-    assert SparseRegressor(100).fit(X, y).k_ == SparseClassifier(np.int64(20)).fit(X, labels).k_ == 20
+    assert SparseRegressor(100).fit(X, y).k_ == SparseClassifier(np.int64(20)).fit(X, labels).k_ == 20  # type: ignore[arg-type]
     many = SparseRegressorCV([20, 30, 40], cv=2).fit(X, y)
     assert (many.k_, many.ks_.tolist(), many.losses_.shape) == (20, [20], (2, 1))
 
