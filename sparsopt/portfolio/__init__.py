@@ -8,6 +8,7 @@
     tableau, swept             every add, drop and swap of a quadratic in closed form: all of it, or the rows of S
     rows, single               rows of a Hessian that is not formed: in double precision, and in single to rank
     pairs, twos, tabu          what no single swap finds
+    few                        where supports are few: all of them
 
 >>> from sparsopt.problems import Quadratic
 >>> H = np.array([[1.0, 0.0, 0.7], [0.0, 1.0, 0.7], [0.7, 0.7, 1.0]])  # the third column resembles the first two

@@ -17,7 +17,8 @@ E. Exchanges of two: of the cheapest sets of one or two members each is taken ou
 F. Iterated local search: the same with one to three random members and refills by gain times a random number, until
    30 attempts in a row fail; as often as `effort` says, each time from the best so far.
 
-C to F count their work: where the data are large, they look at fewer columns and make fewer attempts.
+C to F count their work: where the data are large, they look at fewer columns and make fewer attempts. Where supports
+are few (`few`) and samples not plenty, every support is fitted, and that is all.
 
 >>> from sparsopt.problems import Logistic
 >>> rng = np.random.default_rng(0)
@@ -36,7 +37,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsopt.portfolio import twos
+from sparsopt.portfolio import few, twos
 from sparsopt.portfolio.pool import Indices, Place, Pool, sorted_pair
 from sparsopt.portfolio.quadratic import SMALL
 from sparsopt.portfolio.rows import largest
@@ -65,6 +66,11 @@ class Search:
         self.spread: Vector = np.asarray(problem.design.variance, dtype=float)
         self.most = max(min(POOL, int(math.sqrt(WIDE / problem.design.n))), 2 * k)
         self.budget = self.attempts = int(WORK / (4 * problem.design.n * min(self.most, self.p) * (k + 2)))
+
+    @property
+    def plenty(self) -> bool:
+        """Whether there are so many samples that exchanges of two see what there is."""
+        return self.problem.samples >= PLENTY * self.k * math.log(max(self.p, 2))
 
     # ---- pools -----------------------------------------------------------------------------------------------------
 
@@ -261,22 +267,30 @@ class Search:
     # ---- the whole -------------------------------------------------------------------------------------------------
 
     def run(self) -> Indices:
-        """Stages A to E; the support, sorted."""
+        """Stages A to F, or a fit on each of few supports; the support, sorted."""
+        if self.effort and few.fits(self.p, self.k) and not self.plenty:
+            return self.of_all()
         pool, place = self.screened()
         pool, place = self.stages(pool, place)
         return pool.C[place.S]
+
+    def of_all(self) -> Indices:
+        """The best of all supports, where these are few."""
+        pool = Pool(self.problem, np.arange(self.p))
+        supports = map(np.array, itertools.combinations(range(self.p), self.k))
+        return min((pool.fit(S, np.zeros(self.k)) for S in supports), key=lambda place: place.value).S
 
     def stages(self, pool: Pool, place: Place) -> tuple[Pool, Place]:
         ratio, need = pool.view(place).contrast()
         if place.S.size < self.k or self.perfect(pool, place) or (ratio >= need and self.p > SMALL):
             return pool, place
         pool, place = self.settled(pool, place)
-        few = self.problem.samples < 4 * self.k * math.log(max(self.p, 2))
+        little = self.problem.samples < 4 * self.k * math.log(max(self.p, 2))
         ratio, need = pool.view(place).contrast()
-        if self.effort == 0 or (not few and self.p > SMALL and ratio >= max(1.25, 0.4 * need)):
+        if self.effort == 0 or (not little and self.p > SMALL and ratio >= max(1.25, 0.4 * need)):
             return pool, place
-        pool, place = self.others(pool, place) if few else self.varied(pool, place)
-        if self.effort == 1 and self.problem.samples >= PLENTY * self.k * math.log(max(self.p, 2)):
+        pool, place = self.others(pool, place) if little else self.varied(pool, place)
+        if self.effort == 1 and self.plenty:
             before, place = place, self.modelled(pool, place)
             if place is before:
                 return pool, place

@@ -15,7 +15,7 @@ F. Tabu search, as often as `effort` says, each from the best so far; long where
 No single start survives the hard instances; each stage is there for one that the others miss. Where p is so large that
 k rows of its Hessian would be more than `WIDE` numbers, C to F see the `POOL` coordinates that ask most. Where it is at
 most `FEW`, A is forward selection and swaps on one tableau of everything, and B is that no exchange of two (`twos`) has
-found anything either; what they find is where C begins.
+found anything either; what they find is where C begins. Where supports are few (`few`), B looks at all of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsopt.portfolio import tabu
+from sparsopt.portfolio import few, tabu
 from sparsopt.portfolio.pairs import promising
 from sparsopt.portfolio.rows import WIDE, Rows, largest
 from sparsopt.portfolio.single import Single, copied, plain
@@ -171,11 +171,25 @@ class Search:
         t.polish(self.tolerance)
         S = np.flatnonzero(t.inside)
         self.reached(S)
+        if self.effort and few.quadratic(self.p, self.k):
+            return self.of_all(t), True
         if self.effort == 0 or exchanged(t, self.tolerance):
             return S, self.effort == 0
         self.explained = self.noise(float(t.entries().sum()), t.value)
         plenty = PLENTY * self.k * math.log(self.p) <= self.samples < math.inf
         return S, plenty and self.explained and self.effort == 1
+
+    def of_all(self, t: Tableau) -> Indices:
+        """The best of all supports, where these are few; the own one where none is better."""
+        value, own, S = t.value, t.inside.copy(), few.best(t.H, t.c, self.k)
+        if not own[S].all():
+            t.to(np.zeros(self.p, dtype=bool))
+            for j in S.tolist():
+                t.enter(j)
+            if t.value > value - self.tolerance:
+                t.to(own)
+            self.reached(t.inside.nonzero()[0])
+        return t.inside.nonzero()[0]
 
     def best_of_both(self, t: Swept) -> Indices:
         """The better one of t and what exchanges of two have found; exchanges of two from there."""
