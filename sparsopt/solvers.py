@@ -26,6 +26,7 @@ import numpy as np
 from sparsopt import catalogue
 from sparsopt import support as sp
 from sparsopt.branch_and_bound.solver import BranchAndBound
+from sparsopt.certificates import Certificates
 from sparsopt.errors import InvalidInput, InvalidResult, MissingCapability
 from sparsopt.fits import Exact, Restrict
 from sparsopt.machine.threads import one_pool
@@ -191,8 +192,6 @@ def _closed(result: Result, problem: Any, k: int) -> Result:
 
 
 def _certified(problem: Any, result: Result, k: int) -> Result:
-    from sparsopt.certificates import Certificates
-
     name = getattr(result.method, "name", type(result.method).__name__)
     structure, plain = _structure(problem), getattr(problem, "plain", True)
     room = most(structure, k)
