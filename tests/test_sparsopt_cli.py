@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from sparsopt import __main__ as command
-from sparsopt import fitting
 from sparsopt.certificates import Standing
 from sparsopt.errors import NotFinite
-from sparsopt.fitting import fit
+from sparsopt.fitting import enumeration, fit
 from sparsopt.problems import Logistic
 from sparsopt.result import Result, Status, Trace
 from sparsopt.solvers import methods, solve
@@ -169,7 +168,7 @@ def test_few_supports_are_all_refitted(tmp_path, capsys, monkeypatch):
         gap > 0.01
         and worse.standing == f"Not optimal, by {gap:.3g}: all 84 supports were refitted, each up to rounding."
     )
-    monkeypatch.setattr(fitting, "FEW", 83)
+    monkeypatch.setattr(enumeration, "FEW", 83)
     assert fit(table, 3, "logistic", folds=0).standing == str(Standing.FEASIBLE)
 
 
@@ -202,5 +201,5 @@ def test_where_one_support_has_no_minimum_nothing_is_claimed():
     A = rng.standard_normal((40, 4))
     labels = A[:, 2] + rng.logistic(size=40) > 0
     result = solve(Logistic(A, labels), 1)
-    assert fitting.enumerated(Falling(A, labels), 1, result) is result
-    assert fitting.enumerated(Logistic(A, labels), 1, result).proof.nodes == 4
+    assert enumeration.enumerated(Falling(A, labels), 1, result) is result
+    assert enumeration.enumerated(Logistic(A, labels), 1, result).proof.nodes == 4

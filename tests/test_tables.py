@@ -12,9 +12,9 @@ import pytest
 from scipy import sparse
 
 from sparsopt import __main__ as command
-from sparsopt import fitting, pictures, tables
+from sparsopt import fitting, tables
 from sparsopt.errors import DataError, InvalidInput, MissingCapability, SparsoptError
-from sparsopt.fitting import fit
+from sparsopt.fitting import fit, models, pictures
 from sparsopt.tables import read
 from sparsopt.tables.reading import distinct
 
@@ -219,7 +219,7 @@ def test_held_out_losses_are_those_of_refits_on_the_other_rows():
     y = X[:, 2] + 0.2 * rng.standard_normal(40)
     found = fit(tables.Table(X, y, list("abcde")), 1, folds=4, seed=3)
     losses, bare = [], []
-    for part in fitting.CrossValidation(4, seed=3).parts(y):
+    for part in models.CrossValidation(4, seed=3).parts(y):
         rest = np.setdiff1d(np.arange(40), part)
         design = np.column_stack([X[rest, 2], np.ones(30)])
         slope, constant = np.linalg.lstsq(design, y[rest])[0]

@@ -1,6 +1,4 @@
-"""What `python -m sparsopt fit` does: a model for one k, its gap, its error on rows held out, and the path over k.
-
-Where the supports are few, all of them are refitted: that proves what no certificate can.
+"""A model of a table for one k: its gap, its error on rows held out, and the path over k.
 
 >>> rng = np.random.default_rng(0)
 >>> X = rng.standard_normal((60, 4))
@@ -11,31 +9,25 @@ Where the supports are few, all of them are refitted: that proves what no certif
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sparsopt.branch_and_bound import Proof
 from sparsopt.certificates.tangents import TOLERANCE
 from sparsopt.choosing import CrossValidation, Data, choose, path
-from sparsopt.errors import InvalidInput, MissingCapability, SparsoptError
-from sparsopt.exact import enumerate_supports
-from sparsopt.machine.files import replacing
+from sparsopt.errors import InvalidInput
+from sparsopt.fitting.enumeration import enumerated
 from sparsopt.names import lookup
 from sparsopt.result import Result, Status
 from sparsopt.solvers import solve
 from sparsopt.state import Array
 from sparsopt.tables import Table
 
-__all__ = ["LOSSES", "Fitted", "fit", "write"]
+__all__ = ["LOSSES", "Fitted", "fit"]
 
 LOSSES = {
     "squares": "LeastSquares",
@@ -45,8 +37,6 @@ LOSSES = {
     "huber": "Huber",
     "hinge": "SquaredHinge",
 }
-FEW = 1000  # supports that are all looked at
-CHEAP = 1e7  # rows times coefficients of all of them together: about a second
 
 
 @dataclass(frozen=True)
@@ -206,41 +196,3 @@ def fit(
         return Fitted(table, data, problem, found.k, enumerated(problem, found.k, found.result), method, seed, folds, k)
     problem = data.problem()
     return Fitted(table, data, problem, k, enumerated(problem, k, solve(problem, k, method, seed)), method, seed, folds)
-
-
-def enumerated(problem: Any, k: int, result: Result) -> Result:
-    """With the proof that all supports give, where there are few, a refit is cheap, and the certificates prove nothing.
-
-    What it takes for granted: that `minimise_on` finds the minimum on each support, up to rounding.
-    """
-    p, proof = problem.layout.n, result.certificates
-    number = math.comb(p, k)
-    few = 0 < k < p and number <= FEW and number * len(problem.design.shares) * k <= CHEAP
-    if not few or result.proof is not None or proof.optimal:
-        return result
-    try:
-        best = min(enumerate_supports(problem, k)[1], proof.value)
-    except SparsoptError:  # on one of them f has no minimum
-        return result
-    assumes = f"all {number} supports were refitted, each up to rounding"
-    return dataclasses.replace(result, proof=Proof(best, number, complete=True, assumes=assumes))
-
-
-def write(fitted: Fitted, folder: Path) -> list[Path]:
-    """fit.json, and path.svg where matplotlib is installed; the files that were written.
-
-    Each file appears whole or not at all. Raises `DataError` where the folder cannot be written to.
-    """
-    from sparsopt.pictures import draw
-
-    summary = fitted.summary()
-    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
-    written = []
-    for name, save in (
-        ("fit.json", lambda file: file.write_text(text)),
-        ("path.svg", lambda file: draw(summary, file)),
-    ):
-        with contextlib.suppress(MissingCapability), replacing(folder / name) as file:  # no pictures without matplotlib
-            save(file)
-            written.append(folder / name)
-    return written
