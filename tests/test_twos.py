@@ -103,13 +103,13 @@ def test_decoys_are_not_taken_for_clear() -> None:
 
 def test_a_clear_answer_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((400, 30))
-    f = LeastSquares(X, X[:, :3].sum(axis=1) + rng.standard_normal(400))
-    whole = solve(f, 3, Auto(effort=2)).value
+    X = rng.standard_normal((400, 60))
+    f = LeastSquares(X, X[:, :5].sum(axis=1) + rng.standard_normal(400))
+    whole = solve(f, 5, Auto(effort=2)).value
     monkeypatch.setattr(quadratic.Search, "stages", None)
-    assert solve(f, 3).value == pytest.approx(whole, rel=1e-12)
+    assert solve(f, 5).value == pytest.approx(whole, rel=1e-12)
     with pytest.raises(TypeError):
-        solve(f, 3, Auto(effort=2))  # more effort is asked for because the first answer is not trusted
+        solve(f, 5, Auto(effort=2))  # more effort is asked for because the first answer is not trusted
 
 
 @pytest.mark.parametrize("p", [20, 300])

@@ -62,7 +62,8 @@ class Search:
         self.c: Vector  # f = x'Hx/2 - c'x + f(0)
         self.rows: Any  # of H
         self.formed() if self.p <= FEW else self.opened()
-        self.double = 2 * np.where(self.h > 0, self.h, np.inf)
+        self.double = self.h + self.h
+        self.double[self.h <= 0] = np.inf
         self.start: Vector = self.c * self.c / self.double  # what each coordinate gains at 0
         self.tolerance = 2e-10 * float(self.start.max())  # of that, so that it has a meaning where f is 0
 
@@ -169,7 +170,7 @@ class Search:
         self.own = t = Tableau(self.rows(...), self.c)
         t.forward(self.k)
         t.polish(self.tolerance)
-        S = np.flatnonzero(t.inside)
+        S = t.inside.nonzero()[0]
         self.reached(S)
         if self.effort and few.quadratic(self.p, self.k):
             return self.of_all(t), True
