@@ -1,7 +1,7 @@
 """`method="auto"`: a search that fits the problem, where methods of the catalogue are its first steps.
 
     auto                       which of the three a problem gets
-    quadratic                  least squares and other quadratics: combinatorics on a small Gram
+    quadratic, known           least squares and other quadratics: combinatorics on a small Gram
     logistic, pool             the same on quadratic models of a logistic loss
     general                    any other f, and any structure of supports
 
