@@ -74,7 +74,7 @@ def test_few_columns_of_a_plain_tensor_are_searched(device):
     X = np.random.default_rng(0).standard_normal((40, 6))
     y = X[:, 1] - 2 * X[:, 4] + 0.1 * X[:, 0]
     ours, theirs = (LeastSquares(A, y) for A in (X, torch.tensor(X, device=device)))
-    for found, expected in zip(theirs.expansion(), ours.expansion(), strict=True):
+    for found, expected in zip(theirs.as_quadratic(), ours.as_quadratic(), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(sparsopt.solve(theirs, 2).x, sparsopt.solve(ours, 2).x, rtol=1e-9)
 

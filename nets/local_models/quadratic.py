@@ -121,11 +121,6 @@ class BlockQuadratic(Problem):
         """H on these coordinates, (k, k). For small problems."""
         return self.hessian_columns(indices)[indices]
 
-    def expansion(self) -> tuple[Matrix, Array, float]:
-        """(H, c, f(0)) with f(x) = x'Hx/2 - c'x + f(0). For small problems."""
-        H = self.hessian_columns(np.arange(self.p))
-        return H, H @ self.x0, self.value(np.zeros(self.p))
-
     def smoothness(self, s: int | None = None) -> float:
         """The largest eigenvalue of H (of each block, by its smaller side)."""
         return max((_largest(part.curvature) for part in self.parts), default=0.0)

@@ -46,7 +46,7 @@ class Known:
 
     def formed(self) -> None:
         """The quadratic as a whole, where coordinates are few."""
-        H, c, self.beginning = self.problem.expansion()
+        H, c, self.beginning = self.problem.as_quadratic()
         flat = H.diagonal() <= 0  # constant columns, say: what is left of them is rounding
         if flat.any():
             H, c = np.where(flat | flat[:, None], 0.0, H), np.where(flat, 0.0, c)

@@ -90,6 +90,12 @@ class Problem:
         x[indices] = weights
         return self.gradient(x)  # type: ignore[attr-defined]
 
+    def as_quadratic(self) -> tuple[Array, Array, float]:
+        """(H, c, f(0)) with f(x) = x'Hx/2 - c'x + f(0), all (p, p) of H: of a quadratic with few coordinates."""
+        f: Any = self
+        zero = np.zeros(self.p, self.dtype)
+        return f.hessian_columns(np.arange(self.p)), -f.gradient(zero), f.value(zero)
+
     def intercept(self, x: Array) -> float:
         """The unpenalised intercept that minimises f at x; 0 where the model has none."""
         return 0.0

@@ -148,7 +148,7 @@ class LeastSquares(Problem):
         H.flat[:: indices.size + 1] += self.ridge
         return H
 
-    def expansion(self) -> tuple[Array, Array, float]:
+    def as_quadratic(self) -> tuple[Array, Array, float]:
         """(H, c, f(0)) with f(x) = x'Hx/2 - c'x + f(0), all (p, p) of H: where columns are few."""
         (H, c), weighted = self.design.normal(self.target), self.design.weight * self.target
         if self.ridge:

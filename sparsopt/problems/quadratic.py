@@ -80,7 +80,7 @@ class Quadratic(Problem):
         """H v."""
         return self._times(v)
 
-    def expansion(self) -> tuple[Array, Array, float]:
+    def as_quadratic(self) -> tuple[Array, Array, float]:
         """(H, c, f(0))."""
         return self.H, self.c, self.constant
 
